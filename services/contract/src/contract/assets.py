@@ -1,0 +1,126 @@
+"""Assets on the wire: what a content team sends, and what it reads back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from contract.base import Id, StageName, Tag, Text, Time, Url, WireModel
+
+AssetStatus = Literal["draft", "approved", "archived"]
+EmbeddingState = Literal["pending", "ready"]
+MAX_BODY_CHARACTERS = 2_000_000
+Tags = Annotated[tuple[Tag, ...], Field(max_length=50)]
+Title = Annotated[Text, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+Summary = Annotated[Text, StringConstraints(max_length=4_000)]
+Body = Annotated[Text, StringConstraints(max_length=MAX_BODY_CHARACTERS)]
+Type = Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z][a-z0-9_]*$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class AssetFields(WireModel):
+    """What may be written; every field but the title has a default or is worked out."""
+
+    title: Title = Field(description="Shown to buyers.")
+    summary: Summary | None = None
+    body: Body | None = Field(None, description="Plain text or HTML; scripts are dropped, never executed.")
+    url: Url = Field(description="Where the asset lives; click links lead here and nowhere else.")
+    type: Type | None = Field(None, description="blog, whitepaper, case_study, …; guessed when missing.")
+    language: Language | None = Field(None, description="ISO 639-1; detected when missing.")
+    topics: Tags = ()
+    personas: Tags = ()
+    industries: Tags = ()
+    regions: Tags = ()
+    stages: dict[StageName, Weight] | None = Field(
+        None, description="An editor's word on the stage, as weights; it wins over the model's."
+    )
+    status: AssetStatus = "approved"
+    publish_at: Time | None = None
+    expires_at: Time | None = None
+    image_url: Url | None = None
+    equivalent_to: Id | None = Field(None, description="The same content in another form or language.")
+    metadata: dict[Annotated[str, Field(max_length=100)], Any] = Field(default_factory=dict)
+
+    @field_validator("stages")
+    @classmethod
+    def _some_stage(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is not None and sum(value.values()) <= 0:
+            raise ValueError("give at least one stage a weight above 0, or leave the field out")
+        return value
+
+    @model_validator(mode="after")
+    def _expires_after_publication(self) -> Self:
+        if self.publish_at and self.expires_at and self.expires_at <= self.publish_at:
+            raise ValueError("expires_at must be later than publish_at")
+        return self
+
+
+class AssetInput(AssetFields):
+    """The body of PUT, a line of an import. The id may stand in the path instead."""
+
+    id: Id | None = None
+
+
+class AssetPatch(WireModel):
+    """The body of PATCH: only the fields that change; null empties a field."""
+
+    title: Title | None = None
+    summary: Summary | None = None
+    body: Body | None = None
+    url: Url | None = None
+    type: Type | None = None
+    language: Language | None = None
+    topics: Tags | None = None
+    personas: Tags | None = None
+    industries: Tags | None = None
+    regions: Tags | None = None
+    stages: dict[StageName, Weight] | None = None
+    status: AssetStatus | None = None
+    publish_at: Time | None = None
+    expires_at: Time | None = None
+    image_url: Url | None = None
+    equivalent_to: Id | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class StageEstimate(WireModel):
+    distribution: dict[StageName, float]
+    source: Literal["editor", "model", "learned"]
+
+
+class EmbeddingStatus(WireModel):
+    model: str | None
+    state: EmbeddingState
+
+
+class AssetOutput(AssetFields):
+    """An asset as it is stored, with what Foreword worked out."""
+
+    id: Id
+    stage_estimate: StageEstimate | None
+    embedding: EmbeddingStatus
+    revision: int
+    created_at: Time
+    updated_at: Time
+
+
+class AssetPage(WireModel):
+    assets: tuple[AssetOutput, ...]
+    next_page_token: str | None
+    total: int = Field(description="How many assets match, over all pages.")
+
+
+class ImportResult(WireModel):
+    """One line of the answer of `assets:import` and `assets:upload`."""
+
+    line: int | None = Field(None, description="1-based line or row of the input.")
+    filename: str | None = None
+    id: str | None = None
+    result: Literal["stored", "unchanged", "failed"]
+    asset: AssetOutput | None = None
+    code: str | None = None
+    detail: str | None = None
+    errors: tuple[dict[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,53 @@
+"""What every wire model has in common: unknown fields are refused, ids and times are checked once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+
+
+class WireModel(BaseModel):
+    """Frozen, and strict about names: a misspelt field is an error and not silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("use printable characters only")
+    if value in {".", ".."}:
+        raise ValueError("'.' and '..' cannot be ids: clients and proxies fold them away in a path")
+    return value
+
+
+def _storable(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("the NUL character cannot be stored")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("this text holds half of a surrogate pair, which is not Unicode") from error
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("this time is outside the calendar") from error
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Text = Annotated[str, AfterValidator(_storable)]
+Tag = Annotated[
+    str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), AfterValidator(_storable)
+]
+Time = Annotated[AwareDatetime, AfterValidator(_utc)]
+Url = Annotated[
+    str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$"), AfterValidator(_storable)
+]
+
+StageName = Literal["awareness", "consideration", "decision", "customer"]
+BuyerStage = Literal["awareness", "consideration", "decision", "customer", "renewal", "nurture", "unknown"]

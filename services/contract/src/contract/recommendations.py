@@ -1,0 +1,122 @@
+"""Recommendations on the wire: what is asked, what comes back, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from contract.base import BuyerStage, Id, Text, Time, WireModel
+
+Channel = Literal["web", "email", "mobile", "social", "sales"]
+Goal = Literal["advance", "nurture", "reactivate"]
+Explain = Literal["none", "summary", "full"]
+Tier = Literal["personal", "account", "stage", "popular", "static"]
+FilterField = Literal[
+    "type", "language", "topics", "personas", "industries", "regions", "stage", "published_at"
+]
+FILTER_FIELDS: tuple[str, ...] = FilterField.__args__  # type: ignore[attr-defined]
+MAX_COUNT = 50
+
+
+class PageContext(WireModel):
+    """Where the buyer is now; the strongest hint for someone never seen before."""
+
+    asset_id: Id | None = None
+    url: Annotated[Text, StringConstraints(max_length=2000)] | None = None
+    query: Annotated[Text, StringConstraints(max_length=500)] | None = None
+
+
+class RecommendationRequest(WireModel):
+    user_id: Id | None = None
+    anonymous_id: Id | None = None
+    user_token: Annotated[str, StringConstraints(max_length=200)] | None = None
+    account_id: Id | None = None
+    placement: Id = "default"
+    channel: Channel = "web"
+    count: int = Field(5, ge=1, le=MAX_COUNT)
+    goal: Goal = "advance"
+    context: PageContext = PageContext()
+    exclude_ids: Annotated[tuple[Id, ...], Field(max_length=500)] = ()
+    filter: dict[str, Any] | None = Field(
+        None,
+        description='{"must":[…],"should":[…],"must_not":[…]} over declared fields; each condition is '
+        '{"field":"type","any_of":["blog"]} or {"field":"published_at","from":…,"to":…}.',
+    )
+    explain: Explain = "summary"
+    as_of: Time | None = Field(None, description="Answer as if it were this moment (scope admin).")
+
+
+class Reason(WireModel):
+    code: str
+    text: str
+
+
+class RecommendedAsset(WireModel):
+    id: Id
+    title: str
+    url: str
+    click_url: str | None = None
+    type: str
+    summary: str | None
+    image_url: str | None
+    rank: int
+    score: float | None = Field(None, description="Left out for publishable keys.")
+    stage: str | None = None
+    reasons: tuple[Reason, ...] = ()
+    terms: dict[str, float] | None = Field(
+        None, description="With explain=full: terms that add up to the score."
+    )
+
+
+class Evidence(WireModel):
+    signal: str
+    at: Time | None
+    effect: float = Field(description="Added log-odds of consideration or decision.")
+    text: str | None = None
+
+
+class BuyerStageEstimate(WireModel):
+    name: BuyerStage
+    confidence: float
+    distribution: dict[BuyerStage, float]
+    evidence: tuple[Evidence, ...] = ()
+    as_of: Time
+
+
+class Meta(WireModel):
+    request_id: str
+    tier: Tier
+    degraded: bool
+    model_version: str | None
+    catalogue_revision: int | None
+    timings_ms: dict[str, float]
+
+
+class Warning(WireModel):  # noqa: A001 - the contract's own word
+    code: str
+    detail: str
+
+
+class RecommendationResponse(WireModel):
+    recommendation_id: str
+    items: tuple[RecommendedAsset, ...]
+    stage: BuyerStageEstimate | None = None
+    meta: Meta
+    warnings: tuple[Warning, ...] = ()
+
+
+class SearchHit(WireModel):
+    id: Id
+    title: str
+    url: str
+    type: str
+    summary: str | None
+    image_url: str | None
+    rank: int
+    score: float
+
+
+class SearchResponse(WireModel):
+    items: tuple[SearchHit, ...]
+    meta: dict[str, Any]

@@ -1,0 +1,131 @@
+"""A Flask application with every shared concern switched on: ids, RED metrics, errors, limits."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from servicekit import errors, logs, request_context
+from servicekit.metrics import Metrics
+from servicekit.wire import dumps
+
+_BY_STATUS: dict[int, type[errors.ForewordError]] = {
+    400: errors.BadRequest,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    408: errors.BadRequest,
+    411: errors.BadRequest,
+    412: errors.PreconditionFailed,
+    413: errors.PayloadTooLarge,
+    415: errors.UnsupportedMediaType,
+}
+
+
+def create(service: str, *, metrics: Metrics, max_body_bytes: int) -> Flask:
+    """A bare application of this service; routes and health checks are registered by its `create_app`."""
+    app = Flask(service, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    # A redirect on a POST would make clients lose the body, so paths are matched as they are.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.extensions["metrics"] = metrics
+    _init_request_context(app)
+    _init_red_metrics(app, metrics)
+    _init_errors(app, service)
+    return app
+
+
+def problem_response(error: errors.ForewordError) -> Response:
+    """The one place where an error becomes an HTTP answer."""
+    context = request_context.current()
+    document = errors.problem_document(
+        error, instance=request.path, request_id=context.request_id if context else ""
+    )
+    return Response(
+        dumps(document), status=error.status, mimetype="application/problem+json", headers=error.headers
+    )
+
+
+def _init_request_context(app: Flask) -> None:
+    @app.before_request
+    def enter() -> None:
+        request_context.enter(
+            request_context.from_headers(
+                request.headers.get("X-Request-ID"), request.headers.get("traceparent")
+            )
+        )
+
+    @app.after_request
+    def echo(response: Response) -> Response:
+        context = request_context.current()
+        if context is not None:
+            response.headers["X-Request-ID"] = context.request_id
+            response.headers["traceparent"] = context.traceparent
+        return response
+
+    @app.teardown_request
+    def leave(_: BaseException | None) -> None:
+        request_context.enter(None)
+
+
+def _init_red_metrics(app: Flask, metrics: Metrics) -> None:
+    quiet = {"/livez", "/readyz"}  # probes would drown the callers' figures
+
+    @app.before_request
+    def start() -> None:
+        g.started = time.perf_counter()
+        metrics.in_flight.inc()
+        g.counted = True
+
+    @app.after_request
+    def observe(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule is not None else "unmatched"
+        if route not in quiet:
+            method = request.method if request.method in _METHODS else "OTHER"
+            metrics.requests.labels(route, method, f"{response.status_code // 100}xx").inc()
+            metrics.latency.labels(route, method).observe(time.perf_counter() - g.started)
+        return response
+
+    @app.teardown_request
+    def done(_: BaseException | None) -> None:
+        if g.pop("counted", False):
+            metrics.in_flight.dec()
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _init_errors(app: Flask, service: str) -> None:
+    log = logs.get(service)
+
+    @app.errorhandler(errors.ForewordError)
+    def known(error: errors.ForewordError) -> Response:
+        if error.status >= 500:
+            log.warning("request_failed", code=error.code, detail=error.detail, path=str(request.url_rule))
+        return problem_response(error)
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        kind = _BY_STATUS.get(error.code or 500, errors.Internal)
+        detail = error.description or "The request could not be served."
+        if isinstance(error, RequestEntityTooLarge):
+            limit = app.config["MAX_CONTENT_LENGTH"]
+            detail = f"The body is larger than the {limit // (1024 * 1024)} MB that this address takes."
+        elif error.code == 404:
+            detail = "There is nothing at this address; /docs on the gateway lists what there is."
+        problem = kind(detail)
+        valid = getattr(error, "valid_methods", None)
+        if valid:
+            problem.headers["Allow"] = ", ".join(sorted(valid))
+        return problem_response(problem)
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Response:
+        log.error("request_crashed", exc_info=error, path=str(request.url_rule))
+        return problem_response(
+            errors.Internal("Something went wrong here. The request id finds it in the logs.")
+        )

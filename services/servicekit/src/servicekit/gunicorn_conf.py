@@ -1,0 +1,59 @@
+"""gunicorn's settings for every service: one worker with many threads, metrics on a port of their own.
+
+Read by `gunicorn -c python:servicekit.gunicorn_conf <service>.wsgi:app`. The environment: `FOREWORD_PORT`,
+`FOREWORD_METRICS_PORT`, `FOREWORD_THREADS`, `FOREWORD_GRACEFUL_SECONDS`, `WEB_CONCURRENCY`, `FOREWORD_BIND`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from servicekit import metrics
+
+bind = f"{os.environ.get('FOREWORD_BIND', '0.0.0.0')}:{os.environ.get('FOREWORD_PORT', '8080')}"  # noqa: S104
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+worker_class = "gthread"
+threads = int(os.environ.get("FOREWORD_THREADS", "16"))
+timeout = 120
+graceful_timeout = int(os.environ.get("FOREWORD_GRACEFUL_SECONDS", "20"))
+keepalive = 75
+# A cache of one index and one model lives in the worker: recycling it would throw both away.
+max_requests = 0
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+# The RED metrics and our own log lines say what an access log would, without ids and addresses.
+accesslog = None
+errorlog = "-"
+logconfig_dict: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
+_metrics_port = int(os.environ.get("FOREWORD_METRICS_PORT", "9080"))
+
+if workers > 1:
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="foreword-metrics-"))
+
+
+def when_ready(server: Any) -> None:
+    if workers > 1:
+        metrics.serve_all_workers(_metrics_port)
+    server.log.info("listening on %s with %d worker(s), %d threads", bind, workers, threads)
+
+
+def post_worker_init(worker: Any) -> None:
+    if workers == 1:
+        metrics.serve(worker.wsgi.extensions["metrics"].registry, _metrics_port)
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """Let the application stop its background loops and flush what it holds."""
+    close = getattr(worker.wsgi, "extensions", {}).get("close")
+    if close is not None:
+        close()
+
+
+def child_exit(_: Any, worker: Any) -> None:
+    if workers > 1:
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

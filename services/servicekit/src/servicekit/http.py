@@ -1,0 +1,139 @@
+"""The one HTTP client between services: pooled, with a deadline, forwarded ids and mapped errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+import orjson
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from servicekit import request_context
+from servicekit.breaker import CircuitBreaker
+from servicekit.errors import UpstreamUnavailable
+
+# How long the caller will still wait, so that the callee can drop work that nobody waits for.
+DEADLINE_HEADER = "X-Deadline-Ms"
+Body = bytes | IO[bytes] | Iterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamResponse:
+    """Status, headers (lower-case names) and the whole body of an answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+class ServiceClient:
+    """Calls one upstream. Connection failures, timeouts and an open breaker raise `UpstreamUnavailable`.
+
+    A status is never an exception: the caller decides what a 404 means. A 5xx counts against the breaker.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        timeout_seconds: float,
+        pool_size: int = 32,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
+        self.name = name
+        self._base_url = base_url.rstrip("/")
+        self._timeout = timeout_seconds
+        self.breaker = breaker or CircuitBreaker(threshold=5, cooldown_seconds=2.0, clock=time.monotonic)
+        self._pool = urllib3.PoolManager(
+            num_pools=2, maxsize=pool_size, block=False, retries=False, headers={"User-Agent": "foreword"}
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> UpstreamResponse:
+        """Send and read the whole answer. A stale kept-alive connection is tried once more if idempotent."""
+        timeout = timeout_seconds or self._timeout
+        response = self._send(method, path, body, headers, timeout, preload=True)
+        found = {name.lower(): value for name, value in response.headers.items()}
+        return UpstreamResponse(response.status, found, response.data)
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> tuple[int, Mapping[str, str], Iterator[bytes]]:
+        """Send and hand the answer on as it arrives: `(status, headers, chunks)`; memory stays bounded."""
+        response = self._send(method, path, body, headers, timeout_seconds or self._timeout, preload=False)
+        found = {name.lower(): value for name, value in response.headers.items()}
+        return response.status, found, self._chunks(response)
+
+    def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from response.stream(64 * 1024)
+        except HTTPError as error:
+            self.breaker.failed()
+            raise UpstreamUnavailable(f"The {self.name} broke off in the middle of its answer.") from error
+        finally:
+            response.release_conn()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Body | None,
+        headers: Mapping[str, str] | None,
+        timeout: float,
+        *,
+        preload: bool,
+    ) -> urllib3.BaseHTTPResponse:
+        if not self.breaker.allows():
+            raise UpstreamUnavailable(f"The {self.name} is away; it is tried again shortly.")
+        sent = {**(headers or {}), **_forwarded(), DEADLINE_HEADER: str(int(timeout * 1000))}
+        # Bytes may be sent twice without harm to what is stored: every write is idempotent by its id.
+        retries = urllib3.Retry(
+            total=1, connect=1, read=0, other=0, redirect=0, status=0, backoff_factor=0, allowed_methods=None
+        )
+        try:
+            response = self._pool.request(
+                method,
+                self._base_url + path,
+                body=body,
+                headers=sent,
+                timeout=urllib3.Timeout(connect=min(1.0, timeout), read=timeout),
+                retries=retries if body is None or isinstance(body, bytes) else False,
+                redirect=False,
+                preload_content=preload,
+                decode_content=False,
+            )
+        except (HTTPError, OSError) as error:
+            self.breaker.failed()
+            raise UpstreamUnavailable(f"The {self.name} did not answer in time.") from error
+        if response.status >= 500:
+            self.breaker.failed()
+        else:
+            self.breaker.succeeded()
+        return response
+
+
+def _forwarded() -> dict[str, str]:
+    context = request_context.current()
+    if context is None:
+        return {}
+    return {"X-Request-ID": context.request_id, "traceparent": context.traceparent}

@@ -1,0 +1,48 @@
+"""Settings: read once from the environment, typed, frozen; a start with wrong ones lists every mistake."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsInvalid(Exception):
+    """The environment does not make sense; the message lists each variable and what is wrong with it."""
+
+
+class Settings(BaseSettings):
+    """Base of each service's settings; the environment name is `FOREWORD_` and the field in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOREWORD_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
+    max_body_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, description="Largest request body that is read, in bytes."
+    )
+    version: str = Field("0.1.0", description="Shown in build information and answers.")
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment; overrides win (tests and the composition root use them)."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            lines = []
+            for mistake in error.errors():
+                field = ".".join(str(part) for part in mistake["loc"]) or "settings"
+                name = cls.environment_name(field)
+                lines.append(f"  {name}: {mistake['msg']}")
+            raise SettingsInvalid("These settings are wrong:\n" + "\n".join(sorted(lines))) from error
+
+    @classmethod
+    def environment_name(cls, field: str) -> str:
+        info = cls.model_fields.get(field)
+        alias = info.validation_alias if info is not None else None
+        if isinstance(alias, str):
+            return alias
+        known = info is not None
+        return f"FOREWORD_{field.upper()}" if known else field
