@@ -113,15 +113,6 @@ CREATE TABLE recommender.identities (
 );
 CREATE INDEX identities_buyer ON recommender.identities (buyer_id);
 
--- Two user ids that `alias` says are one person.
-CREATE TABLE recommender.aliases (
-    identity_id bigint NOT NULL REFERENCES recommender.identities ON DELETE CASCADE,
-    other_id bigint NOT NULL REFERENCES recommender.identities ON DELETE CASCADE,
-    PRIMARY KEY (identity_id, other_id),
-    CHECK (identity_id < other_id)
-);
-CREATE INDEX aliases_other ON recommender.aliases (other_id);
-
 CREATE TABLE recommender.profiles (
     buyer_id bigint PRIMARY KEY REFERENCES recommender.buyers ON DELETE CASCADE,
     version bigint NOT NULL,
