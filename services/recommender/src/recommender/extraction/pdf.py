@@ -1,0 +1,135 @@
+"""Reading PDF files (pypdf)."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from pypdf import PdfReader, apply_configuration
+from pypdf.errors import PyPdfError
+
+from recommender.extraction.content import Content, Metadata, moment
+from recommender.extraction.errors import Encrypted, Malformed, NoText, TooLarge
+from recommender.extraction.limits import Limits
+from recommender.extraction.pdf_layout import join_pages
+from recommender.extraction.prose import has_words, one_line
+
+_DAMAGED = "The PDF is damaged or incomplete; open it, save it again as PDF and upload the new copy."
+_LOCKED = "The PDF is protected with a password; save a copy without one and upload that."
+# Titles that programs write when nobody gave one.
+_JUNK_TITLE = re.compile(
+    r"^(untitled|unbenannt|document\d*|dokument\d*|anonymous|title|word document|presentation\d*)$"
+    r"|^powerpoint[- ]"
+    r"|^microsoft (office )?(word|powerpoint)|\.(docx?|pptx?|indd|pdf|qxp|rtf|odt)$",
+    re.IGNORECASE,
+)
+_MIN_SUBJECT_CHARACTERS = 40
+
+
+def read_pdf(data: bytes, limits: Limits) -> Content:
+    """The text of a PDF, page by page, lines joined into paragraphs; raises the tree of `errors`."""
+    # jbig2dec is a program pypdf may start for pictures; text needs none.
+    with apply_configuration(
+        disable_legacy_handling=True, jbig2dec_binary=None, page_tree_maximum_entries=20_000
+    ):
+        try:
+            return _read(PdfReader(io.BytesIO(data)), limits)
+        except PyPdfError as error:
+            raise Malformed(_DAMAGED) from error
+
+
+def _read(reader: PdfReader, limits: Limits) -> Content:
+    # Many PDFs only forbid printing: they carry an empty password and anyone may read them.
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise Encrypted(_LOCKED)
+    count = len(reader.pages)
+    if count > limits.max_pages:
+        raise TooLarge(
+            f"The PDF has {count:,} pages; up to {limits.max_pages:,} are read. Split it and upload parts."
+        )
+    pages: list[str] = []
+    broken = characters = 0
+    largest = ""
+    for number in range(count):
+        if characters > limits.max_characters:
+            break
+        try:
+            page = reader.pages[number]
+            if number == 0:
+                text, largest = _first_page(page)
+            else:
+                text = page.extract_text()
+        except (PyPdfError, KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
+            broken += 1  # one unreadable page must not cost the reader the other forty
+            text = ""
+        pages.append(text)
+        characters += len(text)
+    empty = sum(not has_words(page) for page in pages)
+    if empty == len(pages):
+        if broken:
+            raise Malformed(_DAMAGED)
+        raise NoText(
+            "The PDF holds no text, perhaps scanned images; run text recognition (OCR), upload the result."
+        )
+    warnings = []
+    if broken:
+        warnings.append(f"{_pages(broken)} of the PDF could not be read.")
+    if empty - broken > 0:
+        they = "it may be a scanned image" if empty - broken == 1 else "they may be scanned images"
+        warnings.append(f"The PDF has {_pages(empty - broken)} without text; {they}.")
+    info = _properties(reader)
+    title = one_line(info.get("title", ""))
+    subject = one_line(info.get("subject", ""))
+    return Content(
+        body=join_pages(pages),
+        title=(title if title and not _JUNK_TITLE.search(title) else largest) or None,
+        summary=subject if len(subject) >= _MIN_SUBJECT_CHARACTERS else None,
+        language=info.get("language"),
+        warnings=tuple(warnings),
+        metadata=Metadata(published_at=moment(info.get("created"))),
+    )
+
+
+def _pages(count: int) -> str:
+    return f"{count} page" if count == 1 else f"{count} pages"
+
+
+def _first_page(page: Any) -> tuple[str, str]:
+    """The text of the page, and what stands in its largest letters when that reads like a title."""
+    runs: list[tuple[float, str]] = []
+
+    def visit(text: str, user: list[float], matrix: list[float], _font: object, size: float) -> None:
+        if has_words(text):
+            scale = abs(matrix[3] or matrix[0] or 1.0) * abs(user[3] or 1.0)
+            runs.append((round(float(size) * scale, 1), text))
+
+    text = page.extract_text(visitor_text=visit)
+    if not runs:
+        return text, ""
+    sizes = [size for size, _ in runs]
+    biggest = max(sizes)
+    if biggest <= min(sizes):
+        return text, ""
+    title = one_line(" ".join(run for size, run in runs if size == biggest))
+    return text, title if 4 <= len(title) <= 200 else ""
+
+
+def _properties(reader: PdfReader) -> dict[str, str]:
+    """Title, subject, creation time and language; a broken property is no reason to refuse the text."""
+    found: dict[str, str] = {}
+    try:
+        info = reader.metadata
+        if info is not None:
+            for name, value in (("title", info.title), ("subject", info.subject)):
+                if isinstance(value, str):
+                    found[name] = str(value)
+            created = info.creation_date
+            if created is not None:
+                found["created"] = created.isoformat()
+        language = reader.root_object.get("/Lang")
+        if isinstance(language, str):
+            found["language"] = str(language)
+    except (PyPdfError, ValueError, TypeError, AttributeError, KeyError, OverflowError):
+        return found
+    return found
