@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -90,7 +91,7 @@ def _model(root: Section, version: str) -> StageModel:
 
 def _states(root: Section) -> tuple[tuple[str, ...], tuple[str, ...]]:
     section = root.section("states")
-    states = section.keys()
+    states = section.names()
     if not 2 <= len(states) <= MOST_STATES:
         section.mistake("", f"must name 2 to {MOST_STATES} states, not {len(states)}")
     names = tuple(section.choice(state, PUBLIC_STAGES, "public stage") or "unknown" for state in states)
@@ -142,7 +143,7 @@ def _rates(signals: Section, types: tuple[str, ...], states: tuple[str, ...]) ->
         if not derivations[state]:
             factors.mistake("", "must name at least one state that has a column")
     table = signals.section("rates")
-    for stray in table.keys():
+    for stray in table.names():
         if stray not in types:
             table.mistake(stray, "has a row but is not among signals.types")
     rates = np.ones((len(types), len(states)))
@@ -159,7 +160,7 @@ def _rates(signals: Section, types: tuple[str, ...], states: tuple[str, ...]) ->
 
 def _filter(section: Section) -> FilterSettings:
     ages = section.numbers("cut_ages_days")
-    if any(age <= 0 for age in ages) or any(b <= a for a, b in zip(ages, ages[1:], strict=False)):
+    if any(age <= 0 for age in ages) or any(b <= a for a, b in itertools.pairwise(ages)):
         section.mistake("cut_ages_days", "must be above 0 and rising")
         ages = ()
     settings = FilterSettings(
@@ -196,7 +197,7 @@ def _display(section: Section, states: tuple[str, ...]) -> DisplaySettings:
     table = section.section("prevalence")
     groups = []
     before = len(table.mistakes)
-    for name in table.keys():
+    for name in table.names():
         group = table.section(name)
         members = group.choices("states", states, "state")
         groups.append(
@@ -228,7 +229,7 @@ def _pooling(section: Section) -> float:
 
 
 def _roles(section: Section) -> dict[str, float]:
-    weights = {role: section.number(role, high=1.0) for role in section.keys()}
+    weights = {role: section.number(role, high=1.0) for role in section.names()}
     if "unknown" not in weights:
         section.mistake("unknown", "missing")
         weights["unknown"] = 1.0
@@ -261,7 +262,7 @@ def _asset_stages(
     least, most = PROTOTYPES_PER_STAGE
     sentences = tuple(prototypes.texts(one, least=least, most=most) for one in stages)
     priors = section.section("type_priors")
-    names = priors.keys()
+    names = priors.names()
     rows = [_distribution(priors.section(name), stages) for name in names]
     settings = AssetStageSettings(
         states=_indexes(stages, states),

@@ -27,7 +27,7 @@ class Section:
         where = ".".join(part for part in (self.place, key) if part) or "the file"
         self.mistakes.append(f"{where}: {what}")
 
-    def keys(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """Every key, all taken as known."""
         self._read.update(self.table)
         return tuple(self.table)
@@ -138,7 +138,7 @@ class Section:
     def known_keys(self, allowed: Iterable[str], what: str) -> tuple[str, ...]:
         """The keys of this table that are allowed; each other one is a mistake."""
         known = tuple(allowed)
-        for key in self.keys():
+        for key in self.names():
             if key not in known:
                 self.mistake(key, f"unknown {what}")
         return tuple(key for key in self.table if key in known)

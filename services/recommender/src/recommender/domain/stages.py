@@ -128,7 +128,7 @@ class StageModel:
     asset_stages: AssetStageSettings
 
     def role_weight(self, role: str | None) -> float:
-        """Weight of a person's signals in the account's estimate; a role without a weight counts as unknown."""
+        """Weight of a person's signals in the account's estimate; a role not listed counts as unknown."""
         return self.role_weights.get(role or "unknown", self.role_weights["unknown"])
 
     def state_index(self, state: str) -> int:

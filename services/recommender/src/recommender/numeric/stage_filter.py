@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recommender.domain.stages import OUTCOMES, Floats, StageModel
-from recommender.numeric.stage_silence import SilenceKernel
+from recommender.numeric.stage_silence import silence_overlaps, silence_transitions
 from recommender.numeric.stage_tracks import Ints, PreparedTracks, Tracks, prepare_tracks
 
 
@@ -47,66 +47,84 @@ def trace_prepared(model: StageModel, tracks: PreparedTracks) -> tuple[Floats, F
 
 def silence_only(model: StageModel, p: Floats, age: Floats, duration: Floats, people: Floats) -> Floats:
     """p [B, S] after `duration` [B] seconds more without a signal, the last being `age` [B] seconds old."""
-    kernel = SilenceKernel(model, np.maximum(people, 1.0))
-    return _silence(kernel, p.copy(), kernel.overlaps(age, duration))
+    overlaps = silence_overlaps(model.filter, age, duration)
+    moved = np.matmul(p[:, None, :], silence_transitions(model, np.maximum(people, 1.0), overlaps))[:, 0, :]
+    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
 
 
 def _run(model: StageModel, tracks: PreparedTracks, trace: FilterTrace | None) -> Floats:
-    counts = np.diff(tracks.offsets)
-    longest_first = np.argsort(-counts, kind="stable")
-    counts, begins = counts[longest_first], tracks.offsets[:-1][longest_first]
-    kernel = SilenceKernel(model, tracks.people[longest_first])
-    p = np.tile(model.start, (len(counts), 1))
-    factors = _factors(model, tracks.type, tracks.weight)
+    layout = _by_step(tracks)
+    kind = tracks.type[layout.signals]
+    silences = _silences_between(model, tracks)[layout.signals]
+    transitions = silence_transitions(model, tracks.people[layout.track_of], silences)
+    factors = _factors(model, kind, tracks.weight[layout.signals])
     moves = _outcome_moves(model)
-    overlaps = _silences_between(kernel, tracks)
-    quiet = ~overlaps.any(axis=1)
-    for step in range(int(counts[0]) if len(counts) else 0):
-        active = int(np.searchsorted(-counts, -step, side="left"))  # tracks that still have a signal
-        signals = begins[:active] + step
-        if step and not (active == 1 and quiet[signals[0]]):
-            p[:active] = _silence(kernel, p[:active], overlaps[signals])
+    with_outcome = (
+        set(np.flatnonzero(np.add.reduceat(np.isin(kind, list(moves)), layout.begins[:-1])))
+        if len(kind)
+        else set()
+    )
+    p = np.tile(model.start, (len(tracks), 1))  # rows in the layout's order: tracks with most signals first
+    for step, (begin, end) in enumerate(zip(layout.begins, layout.begins[1:], strict=False)):
+        silent = np.matmul(p[: end - begin, None, :], transitions[begin:end])[:, 0, :]
+        after = silent * factors[begin:end]
+        if step in with_outcome:
+            for outcome, move in moves.items():
+                hit = np.flatnonzero(kind[begin:end] == outcome)
+                after[hit] = np.einsum("bi,ij->bj", silent[hit], move)
+        total = after.sum(axis=1, keepdims=True)
+        np.divide(after, total, out=p[: end - begin], where=total > 0)
         if trace is not None:
-            trace.before[signals] = p[:active]
-        after = p[:active] * factors[signals]
-        for kind, move in moves.items():
-            hit = np.flatnonzero(tracks.type[signals] == kind)
-            if len(hit):
-                after[hit] = np.einsum("bi,ij->bj", p[hit], move)
-        p[:active] = after / after.sum(axis=1, keepdims=True)
-        if trace is not None:
-            trace.after[signals] = p[:active]
-    some = int(np.searchsorted(-counts, 0, side="left"))
-    last = begins[:some] + counts[:some] - 1
-    age = tracks.at[last] - tracks.anchor[last]
-    since = tracks.now[longest_first][:some] - tracks.at[last]
-    p[:some] = _silence(kernel, p[:some], kernel.overlaps(age, since))
+            trace.before[layout.signals[begin:end]] = silent / silent.sum(axis=1, keepdims=True)
+            trace.after[layout.signals[begin:end]] = p[: end - begin]
     result = np.empty_like(p)
-    result[longest_first] = p
+    result[layout.tracks] = p
+    some = np.flatnonzero(np.diff(tracks.offsets))
+    last = tracks.offsets[1:][some] - 1
+    age = tracks.at[last] - tracks.anchor[last]
+    result[some] = silence_only(
+        model, result[some], age, tracks.now[some] - tracks.at[last], tracks.people[some]
+    )
     return result
 
 
-def _silence(kernel: SilenceKernel, p: Floats, overlaps: Floats) -> Floats:
-    """p [M, S] of the kernel's first M tracks after the seconds [M, G] of each segment, youngest age first."""
-    touched = overlaps > 0
-    for segment in np.flatnonzero(touched.any(axis=0)):
-        rows = np.flatnonzero(touched[:, segment])
-        if len(rows) == len(p):
-            p = kernel.step(p, slice(0, len(p)), int(segment), overlaps[:, segment])
-        else:
-            p = p.copy()
-            p[rows] = kernel.step(p[rows], rows, int(segment), overlaps[rows, segment])
-    return p
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layout:
+    """Signals reordered so that step j of every track that has one stands together.
+
+    tracks [B]: most signals first. signals [N]: prepared signals, by step and then by place in `tracks`;
+    track_of [N] the track of each. begins [steps + 1] into `signals`: step j covers the first
+    begins[j + 1] − begins[j] of `tracks`.
+    """
+
+    tracks: NDArray[np.intp]
+    signals: NDArray[np.intp]
+    track_of: NDArray[np.intp]
+    begins: list[int]
 
 
-def _silences_between(kernel: SilenceKernel, tracks: PreparedTracks) -> Floats:
-    """Seconds [N, G] of silence before each signal; those of a track's first are never used."""
+def _by_step(tracks: PreparedTracks) -> _Layout:
+    counts = np.diff(tracks.offsets)
+    order = np.argsort(-counts, kind="stable")
+    place = np.empty(len(order), dtype=np.intp)
+    place[order] = np.arange(len(order))
+    track_of = np.repeat(np.arange(len(counts)), counts)
+    step = np.arange(len(tracks.at)) - tracks.offsets[track_of]
+    signals = np.lexsort((place[track_of], step))
+    begins = np.concatenate(([0], np.cumsum(np.bincount(step)))) if len(step) else np.zeros(1, dtype=np.int64)
+    return _Layout(order, signals, track_of[signals], begins.tolist())
+
+
+def _silences_between(model: StageModel, tracks: PreparedTracks) -> Floats:
+    """Seconds [N, G] of silence before each signal, by segment; none before a track's first."""
     gap = np.zeros(len(tracks.at))
     age = np.zeros(len(tracks.at))
-    if len(gap):
-        gap[1:] = np.maximum(np.diff(tracks.at), 0.0)
-        age[1:] = tracks.at[:-1] - tracks.anchor[:-1]
-    return kernel.overlaps(np.maximum(age, 0.0), gap)
+    gap[1:] = np.diff(tracks.at)
+    age[1:] = tracks.at[:-1] - tracks.anchor[:-1]
+    first = tracks.offsets[:-1][np.diff(tracks.offsets) > 0]
+    gap[first] = 0.0
+    age[first] = 0.0
+    return silence_overlaps(model.filter, age, gap)
 
 
 def _factors(model: StageModel, kind: Ints, weight: Floats) -> Floats:

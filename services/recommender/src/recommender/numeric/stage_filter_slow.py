@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 
@@ -15,7 +16,7 @@ from recommender.numeric.stage_tracks import StageSignal
 def filter_one_slowly(
     model: StageModel, signals: Iterable[StageSignal], now: float, people: float = 1.0
 ) -> Floats:
-    """Raw posterior [S] at `now` of one track; every number of the formula stands where one would look for it."""
+    """Raw posterior [S] at `now` of one track, the formula written out."""
     kept = _kept(model, signals, now)
     p = model.start.copy()
     if not kept:
@@ -59,14 +60,14 @@ def _signal(model: StageModel, p: Floats, signal: StageSignal) -> Floats:
         p[rules.lost_to] += moved
     else:
         p = p * model.rates[model.signal_index[signal.type]] ** (model.filter.signal_power * signal.weight)
-    return p / p.sum()
+    return np.asarray(p / p.sum())
 
 
 def _silence(model: StageModel, p: Floats, from_age: float, to_age: float, people: float) -> Floats:
     settings = model.filter
     fade = settings.silence_fade_days
     edges = [0.0, *settings.cut_ages_days, np.inf]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         begin, end = max(low, from_age / SECONDS_PER_DAY), min(high, to_age / SECONDS_PER_DAY)
         if end <= begin:
             continue

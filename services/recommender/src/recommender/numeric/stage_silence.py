@@ -1,9 +1,9 @@
 """What silence does: the chain moves on, and states that would have been heard from lose probability.
 
-During silence the unnormalised p obeys dp/dt = p·A with A = Q − κ·w(age)·n^ρ·diag(Σλ), where w(age) falls as
-exp(−age/H). The ages are cut into segments and w is replaced by its mean over each, 0 after the last cut: the
-evidence of silence saturates there. With one A per segment, silence over a + b is silence over a and then over
-b, so an estimate does not depend on when it was looked at.
+During silence the unnormalised p obeys dp/dt = p·A with A = Q − κ·w(age)·n^ρ·diag(Σλ), where w(age) falls
+as exp(−age/H). The ages are cut into segments and w is replaced by its mean over each, 0 after the last cut:
+the evidence of silence saturates there. With one A per segment, silence over a + b is silence over a and then
+over b, so an estimate does not depend on when it was looked at.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from recommender.domain.stages import DAYS_PER_MONTH, SECONDS_PER_DAY, FilterSet
 SECONDS_PER_MONTH = DAYS_PER_MONTH * SECONDS_PER_DAY
 WORST_CONDITION = 1e6
 """Above this condition number of the eigenvectors a segment is not diagonalised but exponentiated."""
-LEAST_MASS = 1e-6
-"""Below this share left after a step, cancellation could show; such rows are exponentiated too."""
+FAINT = 12.0
+"""A state that silence takes e^12 from in a step could drown in cancellation; such steps use expm too."""
+CHUNK = 4096
+"""Silences worked out at once, so that what they need stays in the cache."""
 
 
 def segment_bounds(settings: FilterSettings) -> tuple[Floats, Floats]:
@@ -54,75 +56,86 @@ def silence_generators(model: StageModel, people: float) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SilenceMatrices:
-    """A = vectors · diag(values) · inverse for each segment: what is worth keeping between calls.
+    """exp(A·t) = Σ exp(values·t) · projectors in each segment: what is worth keeping between calls.
 
-    generators [G, S, S] and values [G, S], vectors, inverse [G, S, S]; complex where a rotation needs it.
-    `diagonal` is False where some segment resists diagonalising.
+    generators [G, S, S], values [G, S], projectors [G, S, S²] (complex where a rotation needs it), pace [G]
+    the fastest rate at which a state loses mass to silence. `diagonal` is False where some segment resists
+    diagonalising.
     """
 
     generators: Floats
     values: NDArray[Any]
-    vectors: NDArray[Any]
-    inverse: NDArray[Any]
+    projectors: NDArray[Any]
+    pace: Floats
     diagonal: bool
 
 
 @lru_cache(maxsize=512)
 def silence_matrices(model: StageModel, people: float) -> SilenceMatrices:
-    """The matrices of a model for a number of known people; about 10 KB each, the last 512 are kept."""
+    """The matrices of a model for a number of known people; about 20 KB each, the last 512 are kept."""
     generators = silence_generators(model, people)
+    segments, size, _ = generators.shape
     values, vectors = np.linalg.eig(generators)
     diagonal = bool(np.all(np.linalg.cond(vectors) < WORST_CONDITION))
     inverse = np.linalg.inv(vectors) if diagonal else np.zeros_like(vectors)
+    projectors = np.einsum("gik,gkj->gkij", vectors, inverse).reshape(segments, size, size * size)
     if not np.any(np.iscomplex(values)):
-        values, vectors, inverse = values.real, vectors.real, inverse.real
-    return SilenceMatrices(generators, values, vectors, inverse, diagonal)
+        values, projectors = values.real, projectors.real
+    pace = -generators.sum(axis=2).min(axis=1)
+    return SilenceMatrices(generators, values, projectors, pace, diagonal)
 
 
-class SilenceKernel:
-    """Silence for the tracks of one batch: stacked matrices and the step itself."""
+def silence_overlaps(settings: FilterSettings, age: Floats, duration: Floats) -> Floats:
+    """Seconds that silences spend in each segment. age, duration [M] ≥ 0, in seconds; returns [M, G]."""
+    low, high = segment_bounds(settings)
+    begin = np.maximum(age[:, None], low)
+    end = np.minimum((age + duration)[:, None], high)
+    return np.asarray(np.maximum(end - begin, 0.0))
 
-    def __init__(self, model: StageModel, people: Floats) -> None:
-        """`people` [B] ≥ 1, each track's known people."""
-        self._low, self._high = segment_bounds(model.filter)
-        distinct, self._which = np.unique(people, return_inverse=True)
-        matrices = [silence_matrices(model, float(one)) for one in distinct]
-        self._generators = np.stack([one.generators for one in matrices]) if matrices else np.zeros((0,))
-        self._diagonal = all(one.diagonal for one in matrices)
-        self._stacks = [
-            (
-                np.stack([one.values[g] for one in matrices])[self._which] / SECONDS_PER_MONTH,
-                np.stack([one.vectors[g] for one in matrices])[self._which],
-                np.stack([one.inverse[g] for one in matrices])[self._which],
-            )
-            for g in range(len(self._low))
-            if matrices
-        ]
 
-    def overlaps(self, age: Floats, duration: Floats) -> Floats:
-        """Seconds that silences spend in each segment. age, duration [M] ≥ 0, in seconds; returns [M, G]."""
-        begin = np.maximum(age[:, None], self._low)
-        end = np.minimum((age + duration)[:, None], self._high)
-        return np.maximum(end - begin, 0.0)
+def silence_transitions(model: StageModel, people: Floats, overlaps: Floats) -> Floats:
+    """What M silences do: p after is p · T, up to a factor. Shape [M, S, S], entries ≥ 0.
 
-    def step(self, p: Floats, rows: slice | NDArray[np.intp], segment: int, seconds: Floats) -> Floats:
-        """p [M, S] of the tracks `rows` after `seconds` [M] within one segment, normalised."""
-        if not self._diagonal:
-            return self._exponentiate(p, rows, segment, seconds)
-        values, vectors, inverse = self._stacks[segment]
-        grown = np.exp(values[rows] * seconds[:, None])
-        turned = np.matmul(p[:, None, :], vectors[rows])[:, 0, :] * grown
-        after = np.matmul(turned[:, None, :], inverse[rows])[:, 0, :]
-        after = np.maximum(after.real if np.iscomplexobj(after) else after, 0.0)
-        mass = after.sum(axis=1)
-        if mass.min() < LEAST_MASS:
-            return self._exponentiate(p, rows, segment, seconds)
-        return after / mass[:, None]
+    people [M] ≥ 1, overlaps [M, G] seconds in each segment. Each silence is worked out by itself, so that one
+    in a batch gives the same bits as one alone.
+    """
+    size = len(model.states)
+    result = np.broadcast_to(np.eye(size), (len(people), size, size)).copy()
+    for count in np.unique(people):
+        matrices = silence_matrices(model, float(count))
+        mine = np.flatnonzero(people == count)
+        for rows in np.split(mine, range(CHUNK, len(mine), CHUNK)):
+            result[rows] = _through_segments(matrices, overlaps[rows] / SECONDS_PER_MONTH)
+    return result
 
-    def _exponentiate(
-        self, p: Floats, rows: slice | NDArray[np.intp], segment: int, seconds: Floats
-    ) -> Floats:
-        months = seconds / SECONDS_PER_MONTH
-        matrices = expm(self._generators[self._which[rows], segment] * months[:, None, None])
-        after = np.maximum(np.matmul(p[:, None, :], matrices)[:, 0, :], 0.0)
-        return after / after.sum(axis=1, keepdims=True)
+
+def _through_segments(matrices: SilenceMatrices, months: Floats) -> Floats:
+    """Product over the segments that each silence runs through. months [M, G]; shape [M, S, S]."""
+    size = matrices.generators.shape[1]
+    result = np.broadcast_to(np.eye(size), (len(months), size, size)).copy()
+    begun = np.zeros(len(months), dtype=bool)
+    for segment in np.flatnonzero(months.any(axis=0)):
+        touched = months[:, segment] > 0
+        fresh, further = np.flatnonzero(touched & ~begun), np.flatnonzero(touched & begun)
+        if len(fresh):
+            result[fresh] = _transitions(matrices, int(segment), months[fresh, segment])
+        if len(further):
+            moved = _transitions(matrices, int(segment), months[further, segment])
+            result[further] = np.matmul(result[further], moved)
+        begun |= touched
+    return result
+
+
+def _transitions(matrices: SilenceMatrices, segment: int, months: Floats) -> Floats:
+    """exp(A · months) within one segment. months [M]; shape [M, S, S]."""
+    generator = matrices.generators[segment]
+    size = len(generator)
+    if not matrices.diagonal:
+        return np.asarray(expm(generator * months[:, None, None]), dtype=np.float64)
+    grown = np.exp(months[:, None] * matrices.values[segment])
+    moved = np.einsum("mk,kj->mj", grown, matrices.projectors[segment]).real
+    moved = np.maximum(moved, 0.0).reshape(-1, size, size)
+    faint = np.flatnonzero(months * matrices.pace[segment] > FAINT)
+    if len(faint):
+        moved[faint] = expm(generator * months[faint, None, None])
+    return np.asarray(moved, dtype=np.float64)

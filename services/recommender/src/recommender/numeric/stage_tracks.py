@@ -88,8 +88,8 @@ class Tracks:
 class PreparedTracks:
     """The signals that count, in the order in which they act: by (track, at, type, weight falling).
 
-    `anchor` [N] is the moment from which the silence before the *next* signal counts its age: the last thing
-    the track's people did (an outcome is the sales system's act, not theirs), or before any the first outcome.
+    `anchor` [N] is the moment from which the silence after each signal counts its age: the last thing the
+    track's people did (an outcome is the sales system's act, not theirs), or before any the first outcome.
     The counts [B] say how many signals of each track were left out and why.
     """
 
@@ -113,10 +113,11 @@ class PreparedTracks:
 def prepare_tracks(model: StageModel, tracks: Tracks, now: ArrayLike) -> PreparedTracks:
     """Drop what must move nothing, cap what repeats, and order the rest.
 
-    `now` is [B] or one number, seconds since the epoch. Left out are signals without a row, of weight 0, after
-    `now` (or at no finite time), before `filter.earliest`, and all but the earliest `cap_per_type_and_day` of
-    one type on one UTC day. The result depends on the set of signals alone, not on their order: equal ones may
-    change places, and nothing else ties. Work and memory of what follows are bounded by types × days × cap.
+    `now` is [B] or one number, seconds since the epoch. Left out are signals without a row, of weight 0,
+    after `now` (or at no finite time), before `filter.earliest`, and all but the earliest
+    `cap_per_type_and_day` of one type on one UTC day. The result depends on the set of signals alone, not on
+    their order: equal ones may change places, and nothing else ties. Work and memory of what follows are
+    bounded by types × days × cap.
     """
     count = len(tracks)
     now_of = np.broadcast_to(np.asarray(now, dtype=np.float64), (count,)).copy()
@@ -166,7 +167,7 @@ def prepare_tracks(model: StageModel, tracks: Tracks, now: ArrayLike) -> Prepare
 
 
 def _anchors(offsets: Ints, track: Ints, at: Floats, is_behaviour: NDArray[np.bool_]) -> Floats:
-    """Time of the last behaviour at or before each signal of its track; before any, of its first signal. [N]"""
+    """Time [N] of the last behaviour at or before each signal of its track; before any, of its first signal."""
     position = np.arange(len(at))
     first = offsets[track]
     last = np.maximum.accumulate(np.where(is_behaviour, position, -1)) if len(at) else position
