@@ -116,7 +116,7 @@ def fit_calibration(
 
     log_p [n, S] log-posteriors as they were then; outcome [n] the index of the group that proved right.
     `groups` lists the states of each outcome; by default outcome i is state i. An example:
-    ((0, 1, 2, 5, 6), (3, 4)) with 1 = an opportunity opened within the horizon. Answers no calibration and the
+    ((0, 1, 2, 5, 6), (3, 4)) with 1 = an opportunity opened in time. Answers no calibration and the
     reason when there are fewer than 200 outcomes, a single kind, or fewer than 10 of a kind. Ridge-penalised
     maximum likelihood (scikit-learn's default strength) on standardised inputs. Raises ValueError on shapes
     that do not fit.

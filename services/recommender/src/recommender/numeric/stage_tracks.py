@@ -167,7 +167,7 @@ def prepare_tracks(model: StageModel, tracks: Tracks, now: ArrayLike) -> Prepare
 
 
 def _anchors(offsets: Ints, track: Ints, at: Floats, is_behaviour: NDArray[np.bool_]) -> Floats:
-    """Time [N] of the last behaviour at or before each signal of its track; before any, of its first signal."""
+    """Time [N] of a track's last behaviour at or before each signal; before any, of its first signal."""
     position = np.arange(len(at))
     first = offsets[track]
     last = np.maximum.accumulate(np.where(is_behaviour, position, -1)) if len(at) else position
