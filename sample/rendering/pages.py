@@ -12,13 +12,21 @@ from sample.rendering.markup import Block, parse_blocks, spans
 TAGS = {"bold": "strong", "italic": "em", "code": "code"}
 # The pages' own dates are frozen, so that making them again gives the same bytes.
 PAGE_EPOCH = date(2026, 11, 1)
-SCHEMA_TYPES = {"blog": "BlogPosting", "case_study": "Article", "demo_video": "VideoObject", "pricing": "Product"}
+SCHEMA_TYPES = {
+    "blog": "BlogPosting",
+    "case_study": "Article",
+    "demo_video": "VideoObject",
+    "pricing": "Product",
+}
 WORDS: dict[str, dict[str, Any]] = {
     "en": {
         "nav": ["Products", "Industries", "Customers", "Pricing", "Learn", "Sign in"],
         "banner": "We use cookies to measure which pages are read. Nothing is set before you choose.",
         "choices": ["Accept all", "Only what is needed", "Settings"],
-        "aside": ("Cold Comfort, our letter", "One story about refrigeration, on the first Tuesday of each month."),
+        "aside": (
+            "Cold Comfort, our letter",
+            "One story about refrigeration, on the first Tuesday of each month.",
+        ),
         "button": "Subscribe",
         "more": "Keep reading",
         "footer": "Isbryn AB, Lindholmen 7, Gothenburg. Offices in Hamburg, Leeds and Columbus.",

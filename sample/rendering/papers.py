@@ -29,7 +29,11 @@ KIND_NAMES = {
     "de": {"whitepaper": "Fachpapier", "datasheet": "Datenblatt"},
 }
 # The fictional research house sets its own reports, so they look unlike the vendor's.
-ACCENTS = {"analyst_report": HexColor("#7A2E1F"), "ebook": HexColor("#2F6B4F"), "security": HexColor("#3A3A5C")}
+ACCENTS = {
+    "analyst_report": HexColor("#7A2E1F"),
+    "ebook": HexColor("#2F6B4F"),
+    "security": HexColor("#3A3A5C"),
+}
 DEFAULT_ACCENT = HexColor("#1F5A7A")
 COVERED = ("whitepaper", "ebook", "analyst_report")
 
@@ -80,19 +84,42 @@ def _styles(accent: Color, *, serif: bool) -> dict[str, ParagraphStyle]:
     return {
         "body": body,
         "item": ParagraphStyle("item", parent=body, spaceAfter=3, alignment=0),
-        "cell": ParagraphStyle("cell", parent=body, fontName="Helvetica", fontSize=9, leading=11.5, spaceAfter=0),
+        "cell": ParagraphStyle(
+            "cell", parent=body, fontName="Helvetica", fontSize=9, leading=11.5, spaceAfter=0
+        ),
         "title": ParagraphStyle(
-            "title", fontName="Helvetica-Bold", fontSize=26 if serif else 19, leading=31 if serif else 24, spaceAfter=10
+            "title",
+            fontName="Helvetica-Bold",
+            fontSize=26 if serif else 19,
+            leading=31 if serif else 24,
+            spaceAfter=10,
         ),
         "summary": ParagraphStyle(
-            "summary", fontName="Helvetica-Oblique", fontSize=11.5, leading=16, textColor=accent, spaceAfter=14
+            "summary",
+            fontName="Helvetica-Oblique",
+            fontSize=11.5,
+            leading=16,
+            textColor=accent,
+            spaceAfter=14,
         ),
         "heading": ParagraphStyle(
-            "heading", fontName="Helvetica-Bold", fontSize=14, leading=18, textColor=accent, spaceBefore=12,
-            spaceAfter=6, keepWithNext=1,
+            "heading",
+            fontName="Helvetica-Bold",
+            fontSize=14,
+            leading=18,
+            textColor=accent,
+            spaceBefore=12,
+            spaceAfter=6,
+            keepWithNext=1,
         ),
         "subheading": ParagraphStyle(
-            "subheading", fontName="Helvetica-Bold", fontSize=11, leading=14, spaceBefore=6, spaceAfter=4, keepWithNext=1
+            "subheading",
+            fontName="Helvetica-Bold",
+            fontSize=11,
+            leading=14,
+            spaceBefore=6,
+            spaceAfter=4,
+            keepWithNext=1,
         ),
     }
 
@@ -167,6 +194,8 @@ def _running_lines(canvas: Canvas, document: BaseDocTemplate, fields: dict[str, 
 
 def _inline(text: str) -> str:
     return "".join(
-        MARKS[span.style].format(escape(span.text, quote=False)) if span.style != "plain" else escape(span.text, quote=False)
+        MARKS[span.style].format(escape(span.text, quote=False))
+        if span.style != "plain"
+        else escape(span.text, quote=False)
         for span in spans(text)
     )
