@@ -1,0 +1,156 @@
+"""Builds the catalogue's picture as changes come in: rows are appended, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.domain.catalogue import STAGES, TAG_FIELDS, AssetCard, Catalogue
+
+# Dead rows beyond this share are dropped by building everything anew.
+_MOST_DEAD = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AssetRow:
+    """What one living asset contributes. Times are epoch seconds; `stage` float32 [4] sums to 1."""
+
+    card: AssetCard
+    approved: bool
+    publish_at: float
+    expires_at: float
+    published_at: float
+    stage: NDArray[np.float32]
+    vector: NDArray[np.float32] | None
+
+
+class _Column:
+    """An array that grows by doubling; views of what was there stay valid because it is never rewritten."""
+
+    def __init__(self, dtype: type, width: int | None = None) -> None:
+        self._shape = () if width is None else (width,)
+        self._data = np.zeros((256, *self._shape), dtype=dtype)
+        self._length = 0
+
+    def append(self, value: object) -> None:
+        if self._length == len(self._data):
+            grown = np.zeros((2 * len(self._data), *self._shape), dtype=self._data.dtype)
+            grown[: self._length] = self._data
+            self._data = grown
+        self._data[self._length] = value
+        self._length += 1
+
+    def view(self) -> NDArray[np.generic]:
+        view = self._data[: self._length]
+        view.flags.writeable = False
+        return view
+
+
+class CatalogueBuilder:
+    """Takes rows and removals; `publish` gives an immutable Catalogue. One thread at a time."""
+
+    def __init__(self, dimension: int, model_id: str | None) -> None:
+        self.dimension = dimension
+        self.model_id = model_id
+        self._cards: list[AssetCard] = []
+        self._row_of: dict[str, int] = {}
+        self._alive = _Column(np.bool_)
+        self._dead: set[int] = set()
+        self._vectors = _Column(np.float32, dimension)
+        self._has_vector = _Column(np.bool_)
+        self._approved = _Column(np.bool_)
+        self._publish_at = _Column(np.float64)
+        self._expires_at = _Column(np.float64)
+        self._published_at = _Column(np.float64)
+        self._stage = _Column(np.float32, len(STAGES))
+        self._tag_rows: dict[str, dict[str, list[int]]] = {name: {} for name in TAG_FIELDS}
+        self._tag_arrays: dict[str, dict[str, NDArray[np.int32]]] = {name: {} for name in TAG_FIELDS}
+        self._touched_tags: set[tuple[str, str]] = set()
+
+    @property
+    def needs_compaction(self) -> bool:
+        return len(self._dead) > 1024 and len(self._dead) > _MOST_DEAD * len(self._cards)
+
+    def remove(self, asset_id: str) -> None:
+        row = self._row_of.pop(asset_id, None)
+        if row is not None:
+            self._dead.add(row)
+
+    def put(self, new: AssetRow) -> None:
+        """Append the asset's new row; the one it had is dead from now on."""
+        self.remove(new.card.asset_id)
+        row = len(self._cards)
+        self._row_of[new.card.asset_id] = row
+        self._cards.append(new.card)
+        usable = new.vector is not None and len(new.vector) == self.dimension
+        self._vectors.append(new.vector if usable else 0.0)
+        self._has_vector.append(usable)
+        self._alive.append(True)
+        self._approved.append(new.approved)
+        self._publish_at.append(new.publish_at)
+        self._expires_at.append(new.expires_at)
+        self._published_at.append(new.published_at)
+        self._stage.append(new.stage)
+        for name in TAG_FIELDS:
+            for value in _values(new.card, name):
+                self._tag_rows[name].setdefault(value, []).append(row)
+                self._touched_tags.add((name, value))
+
+    def publish(self, revision: int) -> Catalogue:
+        alive = np.array(self._alive.view(), dtype=np.bool_)
+        alive[list(self._dead)] = False
+        for name, value in self._touched_tags:
+            self._tag_arrays[name][value] = np.array(self._tag_rows[name][value], dtype=np.int32)
+        self._touched_tags.clear()
+        return Catalogue(
+            revision=revision,
+            model_id=self.model_id,
+            cards=tuple(self._cards),
+            row_of=dict(self._row_of),
+            vectors=np.asarray(self._vectors.view(), dtype=np.float32),
+            has_vector=np.asarray(self._has_vector.view(), dtype=np.bool_),
+            alive=alive,
+            approved=np.asarray(self._approved.view(), dtype=np.bool_),
+            publish_at=np.asarray(self._publish_at.view(), dtype=np.float64),
+            expires_at=np.asarray(self._expires_at.view(), dtype=np.float64),
+            published_at=np.asarray(self._published_at.view(), dtype=np.float64),
+            stage=np.asarray(self._stage.view(), dtype=np.float32),
+            group=_groups(self._cards, self._row_of),
+            tag_rows={name: dict(arrays) for name, arrays in self._tag_arrays.items()},
+        )
+
+
+def _values(card: AssetCard, name: str) -> Sequence[str]:
+    value = getattr(card, name)
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value
+
+
+def _groups(cards: Sequence[AssetCard], row_of: dict[str, int]) -> NDArray[np.int32]:
+    """int32 [N]: assets that are equivalent, directly or over others, share a number."""
+    groups = np.arange(len(cards), dtype=np.int32)
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while name in parent:
+            name = parent[name]
+        return name
+
+    for asset_id, row in row_of.items():
+        target = cards[row].equivalent_to
+        if target is not None:
+            first, second = sorted((root(asset_id), root(target)))
+            if first != second:
+                parent[second] = first
+    # A form whose original is not here still shares a group with its siblings: a number past the rows.
+    numbers: dict[str, int] = {}
+    for name in {*parent, *parent.values()}:
+        top = root(name)
+        number = numbers.setdefault(top, row_of.get(top, len(cards) + len(numbers)))
+        if name in row_of:
+            groups[row_of[name]] = number
+    return groups

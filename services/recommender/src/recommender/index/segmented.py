@@ -1,0 +1,90 @@
+"""Exact FAISS search over a growing matrix: sealed segments are shared, only the newest is built again.
+
+A snapshot never changes once made, so many requests search it without a lock while the next one is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+# A tail of this size is rebuilt within a millisecond; a larger one is sealed.
+_TAIL_ROWS = 1024
+_GROWTH = 0.25
+
+# Several OpenMP threads in one search stall each other under load; requests are the parallelism.
+faiss.omp_set_num_threads(1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Segment:
+    start: int
+    length: int
+    index: Any  # faiss.IndexFlatIP
+
+
+def _segment(start: int, vectors: Vectors) -> _Segment:
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+    return _Segment(start, len(vectors), index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentedIndex:
+    """Inner-product search over rows 0..N of a matrix float32 [N, d]; unit vectors make it the cosine."""
+
+    dimension: int
+    segments: tuple[_Segment, ...]
+
+    @classmethod
+    def empty(cls, dimension: int) -> SegmentedIndex:
+        return cls(dimension, ())
+
+    def __len__(self) -> int:
+        return sum(segment.length for segment in self.segments)
+
+    def grown_to(self, vectors: Vectors) -> SegmentedIndex:
+        """A snapshot over all rows of `vectors` [N, d]; rows that this one holds must not have changed."""
+        kept = list(self.segments)
+        while kept and (kept[-1].length < _TAIL_ROWS or kept[-1].length < _GROWTH * kept[-1].start):
+            kept.pop()
+        start = kept[-1].start + kept[-1].length if kept else 0
+        if start < len(vectors):
+            kept.append(_segment(start, vectors[start:]))
+        return SegmentedIndex(self.dimension, tuple(kept))
+
+    def search(
+        self, queries: Vectors, k: int, eligible: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Best k eligible rows of each query. queries [Q, d], eligible [N].
+
+        → (scores float32 [Q, k] falling, rows int64 [Q, k], -1 where there are fewer).
+        """
+        wanted = np.ascontiguousarray(queries, dtype=np.float32)
+        parts = [self._search_segment(segment, wanted, k, eligible) for segment in self.segments]
+        if not parts:
+            return (
+                np.full((len(wanted), k), -np.inf, dtype=np.float32),
+                np.full((len(wanted), k), -1, dtype=np.int64),
+            )
+        if len(parts) == 1:
+            return parts[0]
+        scores = np.concatenate([scores for scores, _ in parts], axis=1)
+        rows = np.concatenate([rows for _, rows in parts], axis=1)
+        # A stable sort keeps the lower row first among equals, as one segment would.
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+    @staticmethod
+    def _search_segment(
+        segment: _Segment, queries: Vectors, k: int, eligible: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        bits = np.packbits(eligible[segment.start : segment.start + segment.length], bitorder="little")
+        selector = faiss.IDSelectorBitmap(bits)
+        scores, rows = segment.index.search(queries, k, params=faiss.SearchParameters(sel=selector))
+        return scores, np.where(rows >= 0, rows + segment.start, -1)

@@ -1,0 +1,97 @@
+"""From what an editor sends to the record that is kept: text cleaned, type guessed, language detected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from contract.assets import AssetFields, AssetOutput, AssetPatch, EmbeddingStatus, StageEstimate
+from recommender.domain.assets import AssetRecord, StoredAsset, guess_type
+from recommender.domain.catalogue import STAGES, Catalogue
+from recommender.domain.errors import EquivalenceInvalid
+from recommender.extraction.cleaning import plain_text
+from recommender.extraction.language import detect_language
+
+_LOOKS_LIKE_HTML = re.compile(
+    r"<(p|div|br|h[1-6]|ul|ol|li|table|a|span|script|style|body|html|b|i|em|img)\b", re.I
+)
+
+
+def _text(value: str | None) -> str | None:
+    if value is None or not value.strip():
+        return None
+    cleaned = plain_text(value) if _LOOKS_LIKE_HTML.search(value) else value
+    return cleaned.strip() or None
+
+
+def record_of(asset_id: str, fields: AssetFields) -> AssetRecord:
+    """The record of a PUT, an import line or an upload."""
+    if fields.equivalent_to == asset_id:
+        raise EquivalenceInvalid("An asset cannot be equivalent to itself; leave equivalent_to out.")
+    title = _text(fields.title) or fields.title
+    summary, body = _text(fields.summary), _text(fields.body)
+    language = fields.language or detect_language("\n".join(filter(None, (title, summary, body))))
+    return AssetRecord(
+        asset_id=asset_id,
+        title=title,
+        url=fields.url,
+        summary=summary,
+        body=body,
+        type=fields.type or guess_type(title, fields.url),
+        language=language,
+        topics=_tags(fields.topics),
+        personas=_tags(fields.personas),
+        industries=_tags(fields.industries),
+        regions=_tags(fields.regions),
+        stages=fields.stages,
+        status=fields.status,
+        publish_at=fields.publish_at,
+        expires_at=fields.expires_at,
+        image_url=fields.image_url,
+        equivalent_to=fields.equivalent_to,
+        metadata=fields.metadata,
+    )
+
+
+def _tags(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def patched(record: AssetRecord, patch: AssetPatch) -> AssetFields:
+    """The fields of a record with those of a patch laid over; null empties a field."""
+    current = fields_of(record)
+    for name in patch.model_fields_set:
+        value = getattr(patch, name)
+        default = AssetFields.model_fields[name].get_default(call_default_factory=True)
+        current[name] = default if value is None and name not in {"title", "url"} else value
+    return AssetFields.model_validate(current)
+
+
+def fields_of(record: AssetRecord) -> dict[str, Any]:
+    """A record under the names of the contract, without the id."""
+    return {name: getattr(record, name) for name in AssetFields.model_fields}
+
+
+def output_of(stored: StoredAsset, catalogue: Catalogue) -> AssetOutput:
+    """A stored asset as the contract shows it; the stage estimate is the one that ranking uses."""
+    row = catalogue.row_of.get(stored.record.asset_id)
+    estimate = None
+    if row is not None:
+        weights = {name: round(float(p), 4) for name, p in zip(STAGES, catalogue.stage[row], strict=True)}
+        estimate = StageEstimate(distribution=weights, source=catalogue.cards[row].stage_source)  # type: ignore[arg-type]
+    state = "ready" if stored.embedding_model else "pending"
+    return AssetOutput.model_construct(
+        **fields_of(stored.record),
+        id=stored.record.asset_id,
+        stage_estimate=estimate,
+        embedding=EmbeddingStatus(model=stored.embedding_model, state=state),
+        revision=stored.revision,
+        created_at=stored.created_at,
+        updated_at=stored.updated_at,
+    )
+
+
+def document_of(output: AssetOutput) -> Mapping[str, Any]:
+    """JSON-ready fields of an asset."""
+    return output.model_dump(exclude_none=False)
