@@ -47,6 +47,12 @@ class RecommendationRequest(WireModel):
     as_of: Time | None = Field(None, description="Answer as if it were this moment (scope admin).")
 
 
+class ExplainRequest(RecommendationRequest):
+    """A recommendation request, and the asset whose place in the answer is asked about."""
+
+    asset_id: Id
+
+
 class Reason(WireModel):
     code: str
     text: str

@@ -1,0 +1,170 @@
+"""Recommendations for an email run: one request a line in, one answer or one problem a line out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response
+
+from contract.recommendations import RecommendationRequest, RecommendationResponse
+from gateway import bodies
+from gateway.access import Caller
+from gateway.api import recommendation_query
+from gateway.api.recommendations import base_of_links
+from gateway.parts import Parts
+from gateway.recommending import AnswerMaker
+from gateway.routing import NDJSON, Content, Keyed, Route
+from servicekit import request_context
+from servicekit.errors import (
+    BadRequest,
+    ForewordError,
+    PayloadTooLarge,
+    UpstreamUnavailable,
+    problem_document,
+)
+from servicekit.wire import dumps, parse, read_json, read_object
+
+MAX_LINES = 10_000
+_MAX_LINE_BYTES = 64 * 1024
+# A block is sent whole before its answers are read, so it must fit into what the sockets hold.
+_BLOCK_LINES = 100
+_BLOCK_BYTES = 64 * 1024
+_PATH = "/v1/recommendations:batch"
+_POSTED = {"Content-Type": NDJSON, "Accept": NDJSON}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of the input: the request it holds, or what is wrong with it."""
+
+    asked: RecommendationRequest | None
+    body: bytes
+    problem: ForewordError | None = None
+
+
+class BatchViews:
+    def __init__(self, parts: Parts, answers: AnswerMaker) -> None:
+        self._parts = parts
+        self._answers = answers
+
+    def recommend(self, caller: Caller) -> Response:
+        """The requests are read first (they are small), so that no client stalls that reads only later."""
+        body = bodies.read_inflated(self._parts.settings.max_body_bytes)
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        if not lines:
+            raise BadRequest("The body is empty; send one request a line.", code="body_empty")
+        if len(lines) > MAX_LINES:
+            raise PayloadTooLarge(f"Send at most {MAX_LINES} lines at once.", code="too_many_lines")
+        context = request_context.current()
+        answers = self._answers_to(lines, caller, base_of_links(self._parts), context)
+        return Response(answers, mimetype=NDJSON)
+
+    def _answers_to(
+        self,
+        lines: list[bytes],
+        caller: Caller,
+        base_url: str,
+        context: request_context.RequestContext | None,
+    ) -> Iterator[bytes]:
+        secret = self._parts.keys.project_secret
+        for block in _blocks(lines):
+            # The body is written after the request has ended for Flask, and its ids with it.
+            request_context.enter(context)
+            read = [_read_line(line, caller, secret) for line in block]
+            rendered = [self._render(line, answer, caller, base_url) for line, answer in self._ask(read)]
+            yield b"".join(dumps(document) + b"\n" for document in rendered)
+        request_context.enter(None)
+
+    def _ask(self, read: list[_Line]) -> Iterator[tuple[_Line, Any]]:
+        """Each line with the recommender's answer to it, or None where there is none."""
+        good = [line for line in read if line.asked is not None]
+        try:
+            found = self._call(good) if good else []
+        except UpstreamUnavailable:
+            found = []
+        answers = iter(found)
+        for line in read:
+            yield line, next(answers, None) if line.asked is not None else None
+
+    def _call(self, good: list[_Line]) -> list[Any]:
+        upstream = self._parts.recommender.call(
+            "recommend_batch",
+            "POST",
+            _PATH,
+            body=b"".join(line.body + b"\n" for line in good),
+            headers=_POSTED,
+            timeout_seconds=self._parts.settings.stream_timeout_seconds,
+        )
+        if upstream.status != 200:
+            raise UpstreamUnavailable("The recommender did not take the batch.")
+        try:
+            found = [read_json(line) for line in upstream.body.split(b"\n") if line.strip()]
+        except BadRequest as error:
+            raise UpstreamUnavailable("The recommender gave an answer that makes no sense.") from error
+        if len(found) != len(good):
+            raise UpstreamUnavailable("The recommender left lines unanswered.")
+        return found
+
+    def _render(self, line: _Line, answer: Any, caller: Caller, base_url: str) -> dict[str, Any]:
+        if line.asked is None:
+            return _problem(line.problem or BadRequest("This line cannot be read."))
+        if isinstance(answer, dict) and "code" in answer and "items" not in answer:
+            if isinstance(status := answer.get("status"), int) and 400 <= status < 500 and status != 429:
+                return {**answer, "instance": _PATH}
+            return self._answers.fall_back(line.asked, caller, base_url)
+        try:
+            return self._answers.finish(line.asked, caller, self._answers.checked(answer), base_url)
+        except UpstreamUnavailable:
+            return self._answers.fall_back(line.asked, caller, base_url)
+
+
+def _blocks(lines: list[bytes]) -> Iterator[list[bytes]]:
+    block: list[bytes] = []
+    size = 0
+    for line in lines:
+        if block and (len(block) >= _BLOCK_LINES or size + len(line) > _BLOCK_BYTES):
+            yield block
+            block, size = [], 0
+        block.append(line)
+        size += len(line)
+    if block:
+        yield block
+
+
+def _read_line(line: bytes, caller: Caller, project_secret: bytes) -> _Line:
+    try:
+        if len(line) > _MAX_LINE_BYTES:
+            raise bodies.too_large(_MAX_LINE_BYTES)
+        asked = parse(RecommendationRequest, read_object(line))
+        recommendation_query.authorise(asked, caller, project_secret)
+    except ForewordError as error:
+        return _Line(None, b"", error)
+    return _Line(asked, dumps(recommendation_query.to_recommender(asked, caller)))
+
+
+def _problem(error: ForewordError) -> dict[str, Any]:
+    context = request_context.current()
+    return problem_document(error, instance=_PATH, request_id=context.request_id if context else "")
+
+
+def routes(parts: Parts, answers: AnswerMaker) -> tuple[Route, ...]:
+    views = BatchViews(parts, answers)
+    return (
+        Route(
+            method="POST",
+            path=_PATH,
+            name="recommend_batch",
+            summary="Recommendations for many buyers",
+            tag="Recommendations",
+            access=Keyed("recommend"),
+            view=views.recommend,
+            description=f"For email: one request a line, at most {MAX_LINES:,}. The answers come in the same "
+            "order, each a recommendation or a problem; one bad line spoils no other.",
+            takes=(Content(NDJSON, model=RecommendationRequest),),
+            gives={200: (Content(NDJSON, model=RecommendationResponse),)},
+            errors=(400, 413, 415),
+            example="-H 'Content-Type: application/x-ndjson' --data-binary @buyers.ndjson",
+        ),
+    )

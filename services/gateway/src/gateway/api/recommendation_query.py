@@ -1,0 +1,49 @@
+"""Recommendation requests from a body or from a query string, into the one model of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from contract.recommendations import RecommendationRequest
+from gateway.access import Caller
+from gateway.disclosure import check_request
+from servicekit.errors import BadRequest, Forbidden
+from servicekit.wire import parse, read_json
+
+_LISTS = ("exclude_ids",)
+_OBJECTS = ("context", "filter")
+
+
+def from_query(pairs: Iterable[tuple[str, str]]) -> RecommendationRequest:
+    """`?context.asset_id=a&exclude_ids=b&exclude_ids=c&filter={…}`; a name twice is a 400, unless a list."""
+    found: dict[str, Any] = {}
+    for name, text in pairs:
+        outer, dot, inner = name.partition(".")
+        if name in _LISTS:
+            found.setdefault(name, []).append(text)
+            continue
+        target: Any = found
+        field = name
+        if dot and outer in _OBJECTS:
+            target, field = found.setdefault(outer, {}), inner
+        if not isinstance(target, dict) or field in target:
+            raise BadRequest(f"`{outer}` is given twice.", code="parameter_repeated")
+        target[field] = read_json(text.encode()) if name in _OBJECTS else text
+    return parse(RecommendationRequest, found)
+
+
+def authorise(request: RecommendationRequest, caller: Caller, project_secret: bytes) -> None:
+    """Raises `Forbidden` for what this key may not ask."""
+    if caller.is_publishable:
+        check_request(request, project_secret)
+    elif request.as_of is not None and not caller.may("admin"):
+        raise Forbidden("`as_of` needs the scope `admin`.", code="scope_missing")
+
+
+def to_recommender(request: RecommendationRequest, caller: Caller) -> dict[str, Any]:
+    """What the recommender is asked: no token, and for a browser no more than it may see."""
+    document = request.model_dump(mode="json", exclude={"user_token"}, exclude_unset=True)
+    if caller.is_publishable and request.explain == "full":
+        document["explain"] = "summary"
+    return document

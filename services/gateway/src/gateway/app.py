@@ -1,0 +1,157 @@
+"""The composition root: everything the gateway consists of is built and joined here."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+
+from flask import Flask, request
+
+from gateway import edge_headers, limits, openapi, routing
+from gateway.access import AccessControl
+from gateway.api import assets, batch, buyers, clicks, pages, recommendations, signals
+from gateway.click_queue import ClickQueue
+from gateway.fallback import Fallback, read_static_list
+from gateway.keys import DatabaseKeySource, KeyRing, KeySource
+from gateway.limits import RateLimiter
+from gateway.metrics import GatewayMetrics
+from gateway.parts import Parts
+from gateway.recommending import AnswerMaker
+from gateway.routing import Route
+from gateway.settings import GatewaySettings
+from gateway.signal_relay import SignalRelay
+from gateway.store.migrate import require_known_schema
+from gateway.upstream import Recommender
+from servicekit import flask_app, health
+from servicekit.database import create_engine
+from servicekit.errors import BadRequest, Unavailable
+from servicekit.health import PartStatus
+from servicekit.http import ServiceClient
+from servicekit.metrics import Metrics
+
+
+def create_app(
+    settings: GatewaySettings,
+    *,
+    key_source: KeySource | None = None,
+    limiter: RateLimiter | None = None,
+    start: bool = True,
+) -> Flask:
+    """Build the gateway. `start=False` starts no background loop and asks nobody for anything.
+
+    Raises `SettingsInvalid` and `SchemaUnknown`; a database or a recommender that is away is no reason not to
+    start: keys are loaded when it comes back.
+    """
+    shared_metrics = Metrics.create("gateway", settings.version)
+    app = flask_app.create("gateway", metrics=shared_metrics, max_body_bytes=settings.max_body_bytes)
+    app.template_folder = "templates"
+    routing.init_app(app)
+    parts = _parts(
+        settings, GatewayMetrics.create(shared_metrics), key_source or _database_keys(settings, start)
+    )
+    access = AccessControl(
+        parts.keys, limiter or RateLimiter(settings.rate_limit, parts.metrics), parts.metrics
+    )
+    routes = _routes(app, parts)
+    _init_paths(app)
+    limits.init_app(app)
+    edge_headers.init_app(app, _cross_origin(routes))
+    health.init_app(app, _checks(parts))
+    routing.register(app, routes, access.guard)
+    app.extensions["routes"] = routes
+    app.extensions["openapi"] = openapi.document(routes, version=settings.version)
+    app.extensions["parts"] = parts
+    if start:
+        parts.keys.refresh()
+        parts.keys.start()
+        parts.clicks.start()
+        app.extensions["close"] = lambda: _close(parts)
+    return app
+
+
+def _database_keys(settings: GatewaySettings, start: bool) -> DatabaseKeySource:
+    engine = create_engine(
+        settings.database_url.get_secret_value(), pool_size=1, application_name="foreword-gateway"
+    )
+    if start:
+        # A database that is away is the key ring's matter: it says so, and keeps trying.
+        with contextlib.suppress(Unavailable):
+            require_known_schema(engine)
+    given = settings.project_secret
+    return DatabaseKeySource(
+        engine, project_secret=given.get_secret_value().encode() if given is not None else None
+    )
+
+
+def _parts(settings: GatewaySettings, metrics: GatewayMetrics, keys: KeySource) -> Parts:
+    client = ServiceClient(
+        "recommender", settings.recommender_url, timeout_seconds=settings.read_timeout_seconds
+    )
+    recommender = Recommender(client, settings.recommender_url, metrics)
+    relay = SignalRelay(recommender, metrics)
+    return Parts(
+        settings=settings,
+        metrics=metrics,
+        keys=KeyRing(keys, metrics=metrics, refresh_seconds=settings.key_refresh_seconds),
+        recommender=recommender,
+        signals=relay,
+        clicks=ClickQueue(
+            relay,
+            size=settings.click_queue_size,
+            timeout_seconds=settings.click_timeout_seconds,
+            metrics=metrics,
+        ),
+        fallback=Fallback(
+            read_static_list(settings.static_fallback_file),
+            max_age_seconds=settings.fallback_max_age_seconds,
+            clock=time.monotonic,
+            metrics=metrics,
+        ),
+    )
+
+
+def _routes(app: Flask, parts: Parts) -> tuple[Route, ...]:
+    answers = AnswerMaker(parts)
+    return (
+        *recommendations.routes(parts, answers),
+        *batch.routes(parts, answers),
+        *signals.routes(parts),
+        *assets.routes(parts),
+        *buyers.routes(parts),
+        *clicks.routes(parts, answers),
+        *pages.routes(parts, lambda: app.extensions["openapi"]),
+    )
+
+
+def _init_paths(app: Flask) -> None:
+    @app.before_request
+    def refuse_broken_text() -> None:
+        """A path or query that is not UTF-8 would be mended silently, and name another id."""
+        try:
+            request.environ.get("PATH_INFO", "").encode("latin-1").decode()
+        except UnicodeDecodeError as error:
+            raise BadRequest("The path is not valid UTF-8.", code="path_malformed") from error
+
+
+def _cross_origin(routes: tuple[Route, ...]) -> Mapping[str, frozenset[str]]:
+    shared = {route.path for route in routes if route.cross_origin}
+    return {path: frozenset(r.method for r in routes if r.path == path) for path in shared}
+
+
+def _checks(parts: Parts) -> Mapping[str, health.Check]:
+    def keys() -> PartStatus:
+        if not parts.keys.is_loaded:
+            return PartStatus(False, "The keys have not been read yet.")
+        return PartStatus(True, "The last known keys; the database is away." if parts.keys.is_stale else "")
+
+    def recommender() -> PartStatus:
+        away = parts.recommender.is_away
+        return PartStatus(not away, "Away; fallbacks are served." if away else "", required=False)
+
+    return {"keys": keys, "recommender": recommender}
+
+
+def _close(parts: Parts) -> None:
+    parts.clicks.stop()
+    parts.keys.stop()

@@ -1,0 +1,1 @@
+"""What the gateway keeps in PostgreSQL: keys and the project's secret, in the schema `gateway`."""
