@@ -1,0 +1,238 @@
+"""The ranking configuration: named, versioned, checked as a whole before it serves."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from recommender.domain.errors import ConfigurationInvalid
+
+T = TypeVar("T")
+
+POPULARITY_TERMS = ("popular_hours", "popular_day", "popular_days", "popular_weeks", "popular_season")
+TERMS = (
+    "interest_recent",
+    "interest_long",
+    "interest_attention",
+    "interest_account",
+    "context",
+    "query",
+    "stage_fit",
+    "progress",
+    "quality",
+    "fresh_day",
+    "fresh_month",
+    "since_last_visit",
+    *POPULARITY_TERMS,
+    "together",
+    "together_recent",
+    "role_match",
+    "industry_match",
+    "language_match",
+    "tag_affinity",
+    "group_gap",
+)
+"""The score terms in the order in which they are added up."""
+GOALS = ("advance", "nurture", "reactivate")
+
+
+@dataclass(frozen=True, slots=True)
+class InterestSettings:
+    recent_half_life_days: float
+    long_half_life_days: float
+    remembered: int
+    attended: int
+    attention_temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSettings:
+    """How many candidates each source gives, and how many are scored in all (`width`)."""
+
+    width: int
+    recent: int
+    long: int
+    context: int
+    query: int
+    account: int
+    popular: int
+    fresh: int
+    together: int
+    stage: int
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessSettings:
+    day_half_life_days: float
+    month_half_life_days: float
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySettings:
+    prior_click_rate: float
+    prior_impressions: float
+
+
+@dataclass(frozen=True, slots=True)
+class FatigueSettings:
+    penalty: float
+    shows_half: float
+    recovery_days: float
+    cap_shows: int
+    cap_days: float
+
+
+@dataclass(frozen=True, slots=True)
+class RerankSettings:
+    diversity: float
+    explore_share: float
+    explore_pool: int
+    explore_from_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A piecewise linear shape: `x` ascending, `y` of the same length; flat outside."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RankingConfig:
+    """What decides the order. `weights` and `goals` are in the order of TERMS."""
+
+    name: str
+    version: int
+    interest: InterestSettings
+    candidates: CandidateSettings
+    popularity_half_lives: tuple[float, ...]  # seconds, in the order of POPULARITY_TERMS
+    freshness: FreshnessSettings
+    quality: QualitySettings
+    weights: tuple[float, ...]
+    curves: Mapping[str, Curve]
+    goals: Mapping[str, tuple[float, ...]]
+    fatigue: FatigueSettings
+    rerank: RerankSettings
+
+
+class _Table:
+    """Reads numbers out of a table and notes what is wrong, by its place."""
+
+    def __init__(self, table: object, place: str, mistakes: list[str]) -> None:
+        if not isinstance(table, dict):
+            mistakes.append(f"[{place}] is missing or not a table")
+        self.table: dict[str, Any] = table if isinstance(table, dict) else {}
+        self.place, self.mistakes = place, mistakes
+
+    def number(
+        self, key: str, *, least: float = 0.0, whole: bool = False, default: float | None = None
+    ) -> float:
+        value = self.table.get(key, default)
+        kind = int if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < 1e12:
+            what = "a whole number" if whole else "a number"
+            self.mistakes.append(f"[{self.place}] {key}: must be {what} of {least:g} or more")
+            return max(least, 1)
+        return value
+
+    def strays(self, known: tuple[str, ...]) -> None:
+        self.mistakes += [f"[{self.place}] {key}: unknown" for key in self.table if key not in known]
+
+
+def _settings(kind: type[T], root: Mapping[str, Any], place: str, mistakes: list[str]) -> T:
+    table = _Table(root.get(place), place, mistakes)
+    table.strays(tuple(f.name for f in fields(kind)))  # type: ignore[arg-type]
+    values = {}
+    for f in fields(kind):  # type: ignore[arg-type]
+        half_life = "half_life" in f.name or "temperature" in f.name or "_half" in f.name
+        least = 1e-3 if half_life or f.name == "recovery_days" else (1 if f.name == "width" else 0)
+        values[f.name] = table.number(f.name, least=least, whole=f.type == "int")
+    return kind(**values)
+
+
+def _curves(root: Mapping[str, Any], mistakes: list[str]) -> dict[str, Curve]:
+    table = _Table(root.get("curves", {}), "curves", mistakes)
+    table.strays(TERMS)
+    curves = {}
+    for term, shape in table.table.items():
+        x, y = (shape.get("x"), shape.get("y")) if isinstance(shape, dict) else (None, None)
+        fine = isinstance(x, list) and isinstance(y, list) and len(x) == len(y) >= 2
+        if fine and isinstance(x, list) and isinstance(y, list):
+            fine = all(isinstance(v, int | float) and abs(v) < 1e9 for v in (*x, *y))
+            fine = fine and all(a < b for a, b in pairwise(x))
+        if not fine:
+            mistakes.append(f"[curves.{term}] needs x (ascending) and y of the same length, at least 2")
+            continue
+        curves[term] = Curve(tuple(map(float, x or ())), tuple(map(float, y or ())))
+    return curves
+
+
+def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfig:
+    """Build a checked configuration from a parsed table; raises ConfigurationInvalid with every mistake."""
+    mistakes: list[str] = []
+    known: tuple[str, ...] = (
+        "name",
+        "version",
+        "interest",
+        "candidates",
+        "popularity_half_life_hours",
+        "freshness",
+        "quality",
+    )
+    known += ("terms", "curves", "goals", "fatigue", "rerank", "notes")
+    mistakes += [f"{key}: unknown section" for key in root if key not in known]
+    name, version = root.get("name"), root.get("version")
+    if not isinstance(name, str) or not name:
+        mistakes.append("name: must be a text")
+    if not isinstance(version, int):
+        mistakes.append("version: must be a whole number")
+    hours = _Table(root.get("popularity_half_life_hours"), "popularity_half_life_hours", mistakes)
+    hours.strays(POPULARITY_TERMS)
+    terms = _Table(root.get("terms"), "terms", mistakes)
+    terms.strays(TERMS)
+    goals_table = _Table(root.get("goals", {}), "goals", mistakes)
+    goals_table.strays(GOALS)
+    goals = {}
+    for goal in GOALS:
+        factors = _Table(goals_table.table.get(goal, {}), f"goals.{goal}", mistakes)
+        factors.strays(TERMS)
+        goals[goal] = tuple(float(factors.number(term, default=1.0)) for term in TERMS)
+    config = RankingConfig(
+        name=str(name),
+        version=version if isinstance(version, int) else 0,
+        interest=_settings(InterestSettings, root, "interest", mistakes),
+        candidates=_settings(CandidateSettings, root, "candidates", mistakes),
+        popularity_half_lives=tuple(3600.0 * hours.number(t, least=0.01) for t in POPULARITY_TERMS),
+        freshness=_settings(FreshnessSettings, root, "freshness", mistakes),
+        quality=_settings(QualitySettings, root, "quality", mistakes),
+        weights=tuple(float(terms.number(t, least=-1e6, default=0.0)) for t in TERMS),
+        curves=MappingProxyType(_curves(root, mistakes)),
+        goals=MappingProxyType(goals),
+        fatigue=_settings(FatigueSettings, root, "fatigue", mistakes),
+        rerank=_settings(RerankSettings, root, "rerank", mistakes),
+    )
+    if config.rerank.explore_share > 1:
+        mistakes.append("[rerank] explore_share: must be at most 1")
+    if mistakes:
+        raise ConfigurationInvalid(source, mistakes)
+    return config
+
+
+def load_ranking_config(data: bytes | None = None, *, source: str = "ranking.toml") -> RankingConfig:
+    """Read the packaged configuration, or one's own in TOML or JSON."""
+    raw = data if data is not None else files("recommender").joinpath("ranking.toml").read_bytes()
+    try:
+        text = raw.decode()
+        root = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationInvalid(source, [f"not readable as TOML or JSON: {error}"]) from error
+    if not isinstance(root, dict):
+        raise ConfigurationInvalid(source, ["must be a table"])
+    return ranking_config_from(root, source=source)

@@ -1,0 +1,186 @@
+"""The score terms of a block of buyers and candidates: each a number of 0 to 1, no weight applied yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.domain.catalogue import Catalogue
+from recommender.domain.ranking_config import POPULARITY_TERMS, TERMS, RankingConfig
+from recommender.numeric.behaviour import AlignedBehaviour, Behaviour
+from recommender.numeric.tags import MISMATCHED, TagTable
+from recommender.numeric.text_space import TextSpace
+
+DAY = 86_400.0
+F32 = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+QUERIES = ("recent", "long", "account", "context", "query")
+TERM_INDEX = {term: i for i, term in enumerate(TERMS)}
+POPULARITY_GRAIN, POPULARITY_CEILING = 20.0, 1e4
+TOGETHER_HALF = 0.2
+
+# Which content fits a state of the buyer (rows U, L, A, C, D, K, R) and which helps it to the next one;
+# columns
+# awareness, consideration, decision, customer. The dormant were aware once, so consideration may wake them.
+FIT = np.array(
+    [
+        [1.0, 0.0, 0.0, 0.0],
+        [0.7, 0.3, 0.0, 0.0],
+        [1.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.0, 0.0, 0.0, 1.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+)
+NEXT = np.array(
+    [
+        [1.0, 0.0, 0.0, 0.0],
+        [0.3, 0.7, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.0, 0.0, 0.5, 0.5],
+        [0.0, 0.0, 0.0, 1.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuyerInputs:
+    """What the terms need to know of one buyer.
+
+    `queries` float32 [5, d] in the order of QUERIES, zeros where there is none; `attended` float32 [E, d]
+    with `attention` [E]; `stage` [7] or None; `language_share` [L]; `affinity` [tags]; `last_visit` epoch
+    seconds or inf; `together`, `together_recent` float64 [A + 1] by behaviour index, the last entry 0;
+    `persona`, `industry` tag indices (see TagTable) or -1; `gap` [tags], 1 for personas the account has not
+    been reached with.
+    """
+
+    queries: F32
+    attended: F32
+    attention: Floats
+    stage: Floats | None
+    language_share: Floats
+    affinity: Floats
+    last_visit: float
+    together: Floats
+    together_recent: Floats
+    persona: int
+    industry: int
+    gap: Floats
+
+
+def score_terms(
+    catalogue: Catalogue,
+    space: TextSpace,
+    tags: TagTable,
+    behaviour: Behaviour,
+    config: RankingConfig,
+    buyers: Sequence[BuyerInputs],
+    rows: Rows,
+    now: float,
+) -> Floats:
+    """float64 [T, B, K] over TERMS for candidate rows int64 [B, K] (padding may be any valid row).
+
+    Each buyer's figures are computed with the same shapes whatever B is, so that a batch gives exactly the
+    answers of single requests; products of matrices of other shapes would round differently.
+    """
+    aligned = behaviour.aligned(catalogue)
+    values = np.zeros((len(TERMS), *rows.shape))
+    for b, buyer in enumerate(buyers):
+        _text_terms(values[:, b], catalogue, space, config, buyer, rows[b])
+        _buyer_terms(values[:, b], catalogue, space, tags, aligned, buyer, rows[b])
+    _shared_terms(values, catalogue, aligned, behaviour, config, rows, now)
+    return values
+
+
+def _text_terms(
+    out: Floats, catalogue: Catalogue, space: TextSpace, config: RankingConfig, buyer: BuyerInputs, rows: Rows
+) -> None:
+    if not (buyer.queries.any() or buyer.attention.any()):
+        return
+    directions = np.concatenate([buyer.queries, buyer.attended])
+    language = space.language[rows]
+    cosine = catalogue.vectors[rows] @ directions.T  # [K, Q]
+    cosine -= (space.means @ directions.T)[language]
+    cosine *= space.inverse_norm[rows, None]
+    np.clip(cosine, 0.0, 1.0, out=cosine)
+    n = len(QUERIES)
+    out[TERM_INDEX["interest_recent"]] = cosine[:, 0]
+    out[TERM_INDEX["interest_long"]] = cosine[:, 1]
+    out[TERM_INDEX["interest_account"]] = cosine[:, 2]
+    out[TERM_INDEX["context"]] = cosine[:, 3]
+    out[TERM_INDEX["query"]] = cosine[:, 4]
+    if buyer.attention.any():
+        near = cosine[:, n:].astype(np.float64)
+        share = buyer.attention * np.exp((near - 1.0) / config.interest.attention_temperature)
+        total = share.sum(axis=1)
+        weighted = (share * near).sum(axis=1)
+        out[TERM_INDEX["interest_attention"]] = weighted / np.maximum(total, 1e-300)
+
+
+def _buyer_terms(
+    out: Floats,
+    catalogue: Catalogue,
+    space: TextSpace,
+    tags: TagTable,
+    aligned: AlignedBehaviour,
+    buyer: BuyerInputs,
+    rows: Rows,
+) -> None:
+    if buyer.stage is not None:
+        content = catalogue.stage[rows].astype(np.float64)
+        for term, matrix in (("stage_fit", FIT), ("progress", NEXT)):
+            wanted = buyer.stage @ matrix
+            out[TERM_INDEX[term]] = np.clip((content * wanted).sum(axis=1), 0.0, 1.0)
+    for term, speaks in (("together", buyer.together), ("together_recent", buyer.together_recent)):
+        if len(speaks) > 1:
+            raw = speaks[aligned.together_index[rows]]
+            out[TERM_INDEX[term]] = raw / (raw + TOGETHER_HALF)
+    if buyer.language_share.any():
+        out[TERM_INDEX["language_match"]] = buyer.language_share[space.language[rows]]
+    if buyer.persona >= MISMATCHED:
+        out[TERM_INDEX["role_match"]] = tags.match("personas", buyer.persona, rows)
+    if buyer.industry >= MISMATCHED:
+        out[TERM_INDEX["industry_match"]] = tags.match("industries", buyer.industry, rows)
+    if buyer.affinity.any():
+        out[TERM_INDEX["tag_affinity"]] = tags.mean(buyer.affinity, rows)
+    if buyer.gap.any():
+        out[TERM_INDEX["group_gap"]] = tags.highest(buyer.gap, rows)
+    if np.isfinite(buyer.last_visit):
+        out[TERM_INDEX["since_last_visit"]] = catalogue.published_at[rows] > buyer.last_visit
+
+
+def _shared_terms(
+    out: Floats,
+    catalogue: Catalogue,
+    aligned: AlignedBehaviour,
+    behaviour: Behaviour,
+    config: RankingConfig,
+    rows: Rows,
+    now: float,
+) -> None:
+    quality = config.quality
+    shown, clicked = aligned.impressions[rows], aligned.clicks[rows]
+    rate = (clicked + quality.prior_click_rate * quality.prior_impressions) / (
+        shown + quality.prior_impressions
+    )
+    # A rate at the prior is worth one half, three times the prior three quarters.
+    out[TERM_INDEX["quality"]] = (
+        rate / (rate + quality.prior_click_rate) if quality.prior_click_rate else rate
+    )
+    age = np.maximum(0.0, now - catalogue.published_at[rows]) / DAY
+    out[TERM_INDEX["fresh_day"]] = np.exp2(-age / config.freshness.day_half_life_days)
+    out[TERM_INDEX["fresh_month"]] = np.exp2(-age / config.freshness.month_half_life_days)
+    popularity = aligned.popularity[rows]  # [B, K, H]
+    elapsed = max(0.0, now - behaviour.as_of)
+    top = np.log1p(POPULARITY_GRAIN * POPULARITY_CEILING)
+    for h, (term, half_life) in enumerate(zip(POPULARITY_TERMS, behaviour.half_lives, strict=True)):
+        decayed = popularity[:, :, h] * np.exp2(-elapsed / half_life)
+        out[TERM_INDEX[term]] = np.minimum(1.0, np.log1p(POPULARITY_GRAIN * decayed) / top)

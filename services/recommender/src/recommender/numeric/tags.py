@@ -1,0 +1,108 @@
+"""Assets' tags as small integer tables, so that terms about tags are array look-ups; one table a
+catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.domain.catalogue import AssetCard, Catalogue
+from recommender.numeric.text_space import LastUsed
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+MOST_TAGS = 12
+ABSENT = -2
+"""The buyer says nothing of this field."""
+MISMATCHED = -1
+"""The buyer's value is on no asset."""
+UNTAGGED_MATCH = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TagTable:
+    """`index[(field, value)]` numbers the tags; `of_row` int32 [N, MOST_TAGS], padded with `len(index)`;
+    `count` float64 [N]; `tagged[field]` bool [N]; `type_of_row` int32 [N], the number of the asset's type."""
+
+    index: Mapping[tuple[str, str], int]
+    of_row: NDArray[np.int32]
+    count: Floats
+    tagged: Mapping[str, NDArray[np.bool_]]
+    type_of_row: NDArray[np.int32]
+
+    @property
+    def size(self) -> int:
+        return len(self.index) + 1
+
+    def find(self, field: str, value: str | None) -> int:
+        return ABSENT if value is None else self.index.get((field, value), MISMATCHED)
+
+    def match(self, field: str, tag: int, rows: Rows) -> Floats:
+        """float64 [K]: 1 where the asset carries the tag, a half where it has none of the field, else 0."""
+        carries = (self.of_row[rows] == tag).any(axis=1) & (tag >= 0)
+        return np.where(carries, 1.0, np.where(self.tagged[field][rows], 0.0, UNTAGGED_MATCH))
+
+    def affinity(self, rows: Rows, weights: Floats) -> Floats:
+        """float64 [size]: the share of the weight that lies on assets with each tag, the padding's 0."""
+        total = float(weights.sum())
+        if total <= 0:
+            return np.zeros(self.size)
+        tags = self.of_row[rows]
+        spread = np.repeat(weights, tags.shape[1])
+        share = np.bincount(tags.ravel(), weights=spread, minlength=self.size) / total
+        share[-1] = 0.0
+        return share
+
+    def mean(self, values: Floats, rows: Rows) -> Floats:
+        """float64 [K]: the mean of `values` [size] over each asset's tags."""
+        mean: Floats = np.minimum(
+            1.0, values[self.of_row[rows]].sum(axis=1) / np.maximum(1.0, self.count[rows])
+        )
+        return mean
+
+    def highest(self, values: Floats, rows: Rows) -> Floats:
+        """float64 [K]: the highest of `values` [size] over each asset's tags."""
+        highest: Floats = values[self.of_row[rows]].max(axis=1)
+        return highest
+
+
+def _tags_of(card: AssetCard) -> list[tuple[str, str]]:
+    tags = [("personas", p) for p in card.personas] + [("industries", i) for i in card.industries]
+    tags += [("topics", t) for t in card.topics] + [("type", card.type)]
+    host = _host(card.url)
+    return tags + ([("source", host)] if host else [])
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # an address no browser would open says nothing of its source
+        return None
+
+
+def _make_table(catalogue: Catalogue) -> TagTable:
+    index: dict[tuple[str, str], int] = {}
+    lists = []
+    for card in catalogue.cards:
+        tags = _tags_of(card)
+        # The last ones are the most general, so a long list loses its middle.
+        chosen = tags if len(tags) <= MOST_TAGS else tags[: MOST_TAGS - 2] + tags[-2:]
+        lists.append([index.setdefault(tag, len(index)) for tag in chosen])
+    of_row = np.full((len(catalogue), MOST_TAGS), len(index), dtype=np.int32)
+    for row, numbers in enumerate(lists):
+        of_row[row, : len(numbers)] = numbers
+    tagged = {
+        field: np.array([bool(getattr(card, field)) for card in catalogue.cards], dtype=np.bool_)
+        for field in ("personas", "industries")
+    }
+    count = np.array([len(numbers) for numbers in lists], dtype=np.float64)
+    types = np.array([index[("type", card.type)] for card in catalogue.cards], dtype=np.int32)
+    return TagTable(index, of_row, count, tagged, types)
+
+
+tag_table: LastUsed[Catalogue, TagTable] = LastUsed(_make_table)

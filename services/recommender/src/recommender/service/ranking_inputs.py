@@ -1,0 +1,209 @@
+"""Gathers what the ranking needs of one request: interest, suppressed rows, and the inputs of the score
+terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recommender.domain.catalogue import Catalogue
+from recommender.domain.profile import Profile, empty_profile
+from recommender.domain.ranking_config import RankingConfig
+from recommender.domain.ranking_request import RankRequest
+from recommender.numeric.behaviour import AlignedBehaviour, Behaviour
+from recommender.numeric.candidates import fresh_rows
+from recommender.numeric.interest import Interest, read_interest
+from recommender.numeric.score_terms import BuyerInputs
+from recommender.numeric.tags import TagTable, tag_table
+from recommender.numeric.text_space import LastUsed, TextSpace, text_space
+
+DAY = 86_400.0
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+def _siblings(catalogue: Catalogue) -> Mapping[int, Rows]:
+    """Rows of each group of equivalent assets that has more than one."""
+    order = np.argsort(catalogue.group, kind="stable")
+    groups, starts, counts = np.unique(catalogue.group[order], return_index=True, return_counts=True)
+    return {
+        int(g): order[s : s + c].astype(np.int64)
+        for g, s, c in zip(groups, starts, counts, strict=True)
+        if c > 1
+    }
+
+
+siblings: LastUsed[Catalogue, Mapping[int, Rows]] = LastUsed(_siblings)
+newest: LastUsed[Catalogue, Rows] = LastUsed(fresh_rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """What all requests of one call share."""
+
+    catalogue: Catalogue
+    behaviour: Behaviour
+    aligned: AlignedBehaviour
+    config: RankingConfig
+    space: TextSpace
+    tags: TagTable
+    now: float
+
+
+def set_scene(catalogue: Catalogue, behaviour: Behaviour, config: RankingConfig, now: float) -> Scene:
+    aligned = behaviour.aligned(catalogue)
+    return Scene(catalogue, behaviour, aligned, config, text_space(catalogue), tag_table(catalogue), now)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """One request, made ready. `suppressed` maps a row to why this buyer isn't shown it."""
+
+    request: RankRequest
+    interest: Interest
+    inputs: BuyerInputs
+    suppressed: Mapping[int, str]
+    shows: Mapping[int, tuple[float, float]]  # row → (shows without an answer, last one, epoch seconds)
+    tier: str
+
+
+def prepare(
+    scene: Scene, request: RankRequest, together: tuple[Floats, Floats], interest: Interest
+) -> Prepared:
+    """`together`: this buyer's two rows of engaged-together strength, float64 [A' + 1] each."""
+    catalogue, space, tags = scene.catalogue, scene.space, scene.tags
+    settings = scene.config.interest
+    personal = request.personalise
+    profile = request.profile if personal else empty_profile()
+    account = request.account_profile if personal else None
+    dimension = catalogue.vectors.shape[1]
+    queries = np.zeros((5, dimension), dtype=np.float32)
+    queries[0], queries[1] = interest.query(interest.recent), interest.query(interest.long)
+    gap = np.zeros(tags.size)
+    colleagues = None
+    if account is not None and account.asset_ids:
+        colleagues = read_interest(account, catalogue, space, settings, scene.now)
+        queries[2] = colleagues.query(colleagues.long)
+        gap = _unreached(tags, colleagues.rows)
+    context = catalogue.row_of.get(request.context_asset_id) if request.context_asset_id else None
+    if context is not None:
+        queries[3] = space.centred(catalogue, np.array([context]))[0]
+    if request.query_vector is not None:
+        queries[4] = space.centred_text(request.query_vector, request.language)
+    attended, attention = interest.attended(settings.attended)
+    inputs = BuyerInputs(
+        queries=queries,
+        attended=attended,
+        attention=attention,
+        stage=request.stage if personal else None,
+        language_share=_languages(space, interest, request.language),
+        affinity=tags.affinity(interest.rows, interest.long),
+        last_visit=float(profile.last_at[-1]) if len(profile.last_at) else np.inf,
+        together=together[0],
+        together_recent=together[1],
+        persona=tags.find("personas", request.persona if personal else None),
+        industry=tags.find("industries", request.industry if personal else None),
+        gap=gap,
+    )
+    suppressed, shows = _suppressed(scene, request, profile, context)
+    tier = _tier(scene, request, interest, colleagues)
+    return Prepared(request, interest, inputs, suppressed, shows, tier)
+
+
+def together_rows(scene: Scene, interests: list[Interest]) -> list[tuple[Floats, Floats]]:
+    """For each buyer float64 [A' + 1] twice: what their long and their recent engagements speak for.
+
+    One sparse product for all; its rows are computed one by one, so they don't depend on each other.
+    """
+    matrix = scene.behaviour.together
+    size = matrix.shape[0]
+    if not size:
+        return [(np.zeros(1), np.zeros(1)) for _ in interests]
+    data, columns, lengths = [], [], []
+    for interest in interests:
+        index = scene.aligned.together_index[interest.rows]
+        known = index >= 0
+        for weights in (interest.long[known], interest.recent[known]):
+            data.append(weights / np.sqrt(max(1.0, float(weights.sum()))))
+            columns.append(index[known])
+            lengths.append(int(known.sum()))
+    pointers = np.concatenate([[0], np.cumsum(lengths)])
+    engaged = sparse.csr_array(
+        (np.concatenate(data), np.concatenate(columns), pointers), shape=(len(lengths), size)
+    )
+    dense = np.zeros((len(lengths), size + 1))
+    dense[:, :size] = (engaged @ matrix).toarray()
+    return [(dense[2 * i], dense[2 * i + 1]) for i in range(len(interests))]
+
+
+def _languages(space: TextSpace, interest: Interest, language: str | None) -> Floats:
+    """float64 [L]: the share of each language in what was engaged with; a stated language counts as much
+    again.
+    """
+    share = np.zeros(max(1, len(space.languages)))
+    if len(interest.rows):
+        share += np.bincount(space.language[interest.rows], weights=interest.long, minlength=len(share))
+        share /= max(float(share.sum()), 1e-12)
+    if language is not None and language in space.languages:
+        stated = np.zeros_like(share)
+        stated[space.languages[language]] = 1.0
+        share = (share + stated) / 2 if share.any() else stated
+    return share
+
+
+def _unreached(tags: TagTable, rows: Rows) -> Floats:
+    reached = set(np.unique(tags.of_row[rows]).tolist())
+    return np.array(
+        [float(field == "personas" and i not in reached) for (field, _), i in tags.index.items()] + [0.0]
+    )
+
+
+def _suppressed(
+    scene: Scene, request: RankRequest, profile: Profile, context: int | None
+) -> tuple[dict[int, str], dict[int, tuple[float, float]]]:
+    row_of, group, related = scene.catalogue.row_of, scene.catalogue.group, siblings(scene.catalogue)
+    why: dict[int, str] = {}
+
+    def equivalents(row: int) -> None:
+        for other in related.get(int(group[row]), ()):
+            why.setdefault(int(other), "equivalent_seen")
+
+    if context is not None:
+        why[context] = "context"
+        equivalents(context)
+    for asset_id in (*request.exclude_ids, *request.rules.exclude_ids):
+        if (row := row_of.get(asset_id)) is not None:
+            why[row] = "excluded" if asset_id in request.exclude_ids else "rule"
+    seen = [row for asset_id in profile.asset_ids if (row := row_of.get(asset_id)) is not None]
+    for row in seen:
+        why.setdefault(row, "seen")
+    if related:
+        for row in seen:
+            equivalents(row)
+    cap = scene.config.fatigue
+    most = request.rules.most_shows or cap.cap_shows
+    shows = {}
+    for i, asset_id in enumerate(profile.shown_ids):
+        if (row := row_of.get(asset_id)) is None:
+            continue
+        count, last = float(profile.shown_count[i]), float(profile.shown_last_at[i])
+        shows[row] = (count, last)
+        if most and count >= most and scene.now - last < cap.cap_days * DAY:
+            why.setdefault(row, "capped")
+    return why, shows
+
+
+def _tier(scene: Scene, request: RankRequest, interest: Interest, colleagues: Interest | None) -> str:
+    if len(interest.rows):
+        return "personal"
+    if colleagues is not None and len(colleagues.rows):
+        return "account"
+    if request.personalise and request.stage is not None:
+        return "stage"
+    return "static" if scene.behaviour.is_empty else "popular"

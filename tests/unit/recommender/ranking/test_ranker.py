@@ -1,0 +1,267 @@
+"""What a buyer is recommended, and what never."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from ranking_firm import DAY, NOW, card, make_behaviour, make_catalogue, make_firm, make_profile
+from recommender.domain.filters import AnyOf, Filter, parse_filter
+from recommender.domain.ranking_config import RankingConfig, load_ranking_config
+from recommender.numeric.behaviour import empty_behaviour
+from recommender.numeric.candidates import ExactSearch
+from recommender.service.ranker import PlacementRules, RankedAnswer, RankRequest, explain, recommend_block
+
+FIRM = make_firm()
+SEARCH = ExactSearch(FIRM.vectors)
+LEARNT = make_behaviour(FIRM)
+CONFIG = load_ranking_config()
+STILL = replace(CONFIG, rerank=replace(CONFIG.rerank, explore_share=0.0))
+TOPIC_0 = [one.asset_id for one in FIRM.cards if one.topics == ("topic0",)]
+DECISION = np.array([0.0, 0.0, 0.1, 0.2, 0.7, 0.0, 0.0])
+
+
+def ask(
+    request: RankRequest, config: RankingConfig = STILL, catalogue=FIRM, behaviour=LEARNT
+) -> RankedAnswer:
+    return recommend_block(catalogue, ExactSearch(catalogue.vectors), behaviour, config, [request], NOW)[0]
+
+
+def ids(answer: RankedAnswer) -> list[str]:
+    return [item.asset_id for item in answer.items]
+
+
+def varied_requests(n: int) -> list[RankRequest]:
+    rng = np.random.default_rng(5)
+    mask = parse_filter({"must": [{"field": "language", "any_of": ["en"]}]}).mask(FIRM)
+    rules = PlacementRules(boost=((Filter(must=(AnyOf("type", ("case_study",)),)), 0.3),), most_of_type=3)
+    requests = []
+    for i in range(n):
+        engaged = [f"a{r}" for r in rng.choice(300, size=int(rng.integers(0, 40)), replace=False)]
+        requests.append(
+            RankRequest(
+                profile=make_profile(engaged, shown={"a1": 3, f"a{i}": 2} if i % 3 == 0 else None),
+                stage=rng.dirichlet(np.ones(7)) if i % 2 else None,
+                account_profile=make_profile(["a2", "a3"]) if i % 4 == 0 else None,
+                context_asset_id=f"a{i}" if i % 5 == 0 else None,
+                query_vector=FIRM.vectors[i] if i % 7 == 0 else None,
+                goal=("advance", "nurture", "reactivate")[i % 3],
+                count=1 + i % 9,
+                filter_mask=mask if i % 6 == 0 else None,
+                persona="cio" if i % 2 else None,
+                industry="retail",
+                language="de" if i % 8 == 0 else None,
+                rules=rules if i % 5 == 1 else PlacementRules(),
+                seed=i,
+                personalise=i % 11 != 10,
+            )
+        )
+    return requests
+
+
+def test_a_batch_gives_exactly_the_single_answers() -> None:
+    requests = varied_requests(70)
+    config = replace(CONFIG, candidates=replace(CONFIG.candidates, width=64, recent=9, popular=7, fresh=9))
+    together = recommend_block(FIRM, SEARCH, LEARNT, config, requests, NOW)
+    alone = [recommend_block(FIRM, SEARCH, LEARNT, config, [r], NOW)[0] for r in requests]
+    assert together == alone  # dataclasses of floats: equal means equal to the last bit
+
+
+@pytest.mark.parametrize("config", [CONFIG, STILL])
+def test_terms_add_up_to_the_score_and_scores_keep_the_order(config: RankingConfig) -> None:
+    for answer in recommend_block(FIRM, SEARCH, LEARNT, config, varied_requests(40), NOW):
+        for item in answer.items:
+            assert sum(item.terms.values()) == item.score
+        settled = [item for item in answer.items if item.propensity >= 0.9]
+        assert all(a.score >= b.score for a, b in pairwise(settled))
+        assert [item.rank for item in answer.items] == list(range(1, len(answer.items) + 1))
+
+
+def test_a_reader_of_one_topic_gets_that_topic_and_nothing_seen() -> None:
+    seen = TOPIC_0[:6]
+    answer = ask(RankRequest(profile=make_profile(seen), count=5))
+    assert answer.tier == "personal"
+    assert set(ids(answer)) <= set(TOPIC_0) - set(seen)
+    assert any(code in {"interest", "engaged_together"} for code, _ in answer.items[0].reasons)
+
+
+def test_the_reason_names_what_was_read_and_when() -> None:
+    config = replace(STILL, weights=tuple(1.0 if i == 1 else 0.0 for i in range(len(STILL.weights))))
+    answer = ask(RankRequest(profile=make_profile([TOPIC_0[0]], [10.0])), config)
+    code, text = answer.items[0].reasons[0]
+    assert code == "interest"
+    assert text.startswith("Because they ")
+    assert f"“Title of {TOPIC_0[0]}” on 4 November" in text
+
+
+def test_tiers_from_a_known_buyer_down_to_nothing_at_all() -> None:
+    account = make_profile(TOPIC_0[:4])
+    assert ask(RankRequest(account_profile=account, stage=DECISION)).tier == "account"
+    assert ask(RankRequest(stage=DECISION)).tier == "stage"
+    assert ask(RankRequest()).tier == "popular"
+    static = ask(RankRequest(), behaviour=empty_behaviour(CONFIG))
+    assert static.tier == "static"
+    assert len(static.items) == 5
+
+
+def test_the_decision_stage_gets_decision_content() -> None:
+    answer = ask(RankRequest(stage=DECISION, count=10), behaviour=empty_behaviour(CONFIG))
+    best = [int(FIRM.stage[FIRM.row_of[a]].argmax()) for a in ids(answer)]
+    assert sum(stage >= 2 for stage in best) >= 8
+
+
+def test_without_consent_the_profile_changes_nothing() -> None:
+    profile, stage = make_profile(TOPIC_0[:6]), DECISION
+    known = RankRequest(profile=profile, stage=stage, persona="cio", personalise=False)
+    assert ask(known) == ask(RankRequest(personalise=False))
+    assert ask(known).tier == "popular"
+
+
+def test_equivalent_forms_of_what_was_seen_are_suppressed() -> None:
+    group = np.arange(300)
+    other = TOPIC_0[1]
+    group[FIRM.row_of[other]] = FIRM.row_of[TOPIC_0[0]]
+    catalogue = replace(FIRM, group=group.astype(np.int32))
+    request = RankRequest(profile=make_profile([TOPIC_0[0]]), count=50)
+    assert other not in ids(ask(request, catalogue=catalogue))
+    why = explain(catalogue, SEARCH, LEARNT, STILL, request, other, NOW)
+    assert [code for code, _ in why.exclusions] == ["equivalent_seen"]
+    assert why.rank is None
+    assert why.would_rank is not None
+
+
+def test_an_answer_holds_one_form_of_the_same_content() -> None:
+    group = np.zeros(300, dtype=np.int32)
+    assert len(ask(RankRequest(), catalogue=replace(FIRM, group=group)).items) == 1
+
+
+def test_what_was_shown_often_and_never_followed_loses_and_is_then_capped() -> None:
+    first = ids(ask(RankRequest()))[0]
+    tired = ask(RankRequest(profile=make_profile([], shown={first: 5})))
+    fresh = ask(RankRequest())
+    assert explain(FIRM, SEARCH, LEARNT, STILL, RankRequest(), first, NOW).terms["fatigue"] == 0.0
+    request = RankRequest(profile=make_profile([], shown={first: 5}))
+    assert explain(FIRM, SEARCH, LEARNT, STILL, request, first, NOW).terms["fatigue"] < -0.2
+    assert ids(tired) != ids(fresh)
+    capped = RankRequest(profile=make_profile([], shown={first: 50}), count=50)
+    assert first not in ids(ask(capped))
+
+
+def test_rules_pin_boost_bury_and_exclude() -> None:
+    base = ids(ask(RankRequest(count=10)))
+    last = next(f"a{i}" for i in range(300) if f"a{i}" not in base)
+    pinned = ask(RankRequest(rules=PlacementRules(pin=(last, "no-such-asset"))))
+    assert ids(pinned)[0] == last
+    assert pinned.items[0].reasons[0][0] == "pinned"
+    assert pinned.items[0].score > pinned.items[1].score
+    webinars = Filter(must=(AnyOf("type", ("webinar_product",)),))
+    boosted = ask(RankRequest(rules=PlacementRules(boost=((webinars, 5.0),))))
+    assert {FIRM.cards[FIRM.row_of[a]].type for a in ids(boosted)} == {"webinar_product"}
+    buried = ask(RankRequest(rules=PlacementRules(bury=((webinars, 5.0),)), count=20))
+    assert "webinar_product" not in {FIRM.cards[FIRM.row_of[a]].type for a in ids(buried)}
+    few = ask(RankRequest(rules=PlacementRules(most_of_type=1), count=9))
+    assert len(few.items) == 5  # five types
+    assert [code for code, _ in few.warnings] == ["fewer_than_asked"]
+
+
+def test_a_rule_that_excludes_everything_gives_nothing_and_a_warning() -> None:
+    answer = ask(RankRequest(rules=PlacementRules(exclude=Filter())))
+    assert answer.items == ()
+    assert [code for code, _ in answer.warnings] == ["fewer_than_asked"]
+
+
+def test_a_filter_holds_before_the_top_k_is_taken() -> None:
+    mask = np.zeros(300, dtype=np.bool_)
+    mask[[7, 11]] = True
+    answer = ask(RankRequest(profile=make_profile(TOPIC_0[:3]), filter_mask=mask, count=3))
+    assert set(ids(answer)) == {"a7", "a11"}
+
+
+def test_expired_drafts_and_future_assets_are_never_shown() -> None:
+    approved = np.ones(300, dtype=np.bool_)
+    approved[:100] = False
+    expires = np.full(300, np.inf)
+    expires[100:200] = NOW
+    publish = np.where(np.arange(300) < 290, NOW - DAY, NOW + 1)
+    catalogue = replace(FIRM, approved=approved, expires_at=expires, publish_at=publish)
+    got = {FIRM.row_of[a] for a in ids(ask(RankRequest(count=50), catalogue=catalogue))}
+    assert got <= set(range(200, 290))
+    assert len(got) == 50
+
+
+def test_the_page_they_are_on_is_not_recommended_and_its_neighbours_are() -> None:
+    page = TOPIC_0[3]
+    answer = ask(RankRequest(context_asset_id=page, personalise=False))
+    assert page not in ids(answer)
+    assert sum(a in TOPIC_0 for a in ids(answer)) >= 4
+    unknown = ask(RankRequest(context_asset_id="gone"))
+    assert [code for code, _ in unknown.warnings] == ["context_unknown"]
+
+
+def test_an_empty_catalogue_answers_with_nothing() -> None:
+    empty = make_catalogue([], np.empty((0, 8)))
+    answer = ask(RankRequest(), catalogue=empty, behaviour=empty_behaviour(CONFIG))
+    assert answer.items == ()
+
+
+def test_assets_without_vectors_can_still_be_recommended() -> None:
+    catalogue = make_catalogue([card(f"b{i}") for i in range(8)], np.zeros((8, 16)))
+    answer = ask(RankRequest(profile=make_profile(["b0"])), catalogue=catalogue)
+    assert len(answer.items) == 5
+
+
+def test_explain_agrees_with_the_answer() -> None:
+    request = RankRequest(profile=make_profile(TOPIC_0[:6]), stage=DECISION, seed=3)
+    for item in ask(request).items:
+        why = explain(FIRM, SEARCH, LEARNT, STILL, request, item.asset_id, NOW)
+        assert (why.rank, why.score, why.terms, why.reasons) == (
+            item.rank,
+            item.score,
+            item.terms,
+            item.reasons,
+        )
+        assert why.exclusions == ()
+    assert explain(FIRM, SEARCH, LEARNT, STILL, request, "gone", NOW).exclusions[0][0] == "unknown"
+    seen = explain(FIRM, SEARCH, LEARNT, STILL, request, TOPIC_0[0], NOW)
+    assert seen.exclusions[0][0] == "seen"
+    assert seen.score is not None
+    assert sum(seen.terms.values()) == seen.score
+
+
+def test_candidate_sources_find_what_ranking_over_everything_finds() -> None:
+    narrow = replace(STILL, candidates=replace(STILL.candidates, width=100))
+    wide = replace(STILL, candidates=replace(STILL.candidates, width=300))
+    requests = [replace(r, count=10) for r in varied_requests(40)]
+    few = recommend_block(FIRM, SEARCH, LEARNT, narrow, requests, NOW)
+    every = recommend_block(FIRM, SEARCH, LEARNT, wide, requests, NOW)
+    kept = [len(set(ids(a)) & set(ids(b))) / max(1, len(b.items)) for a, b in zip(few, every, strict=True)]
+    assert np.mean(kept) > 0.9
+
+
+def test_exploration_states_its_exact_propensity() -> None:
+    config = replace(CONFIG, rerank=replace(CONFIG.rerank, explore_share=0.4))
+    n = 4_000
+    answers = recommend_block(
+        FIRM, SEARCH, LEARNT, config, [RankRequest(count=4, seed=s) for s in range(n)], NOW
+    )
+    assert len({tuple(ids(a)[:3]) for a in answers}) == 1
+    shown: dict[str, int] = {}
+    claimed: dict[str, float] = {}
+    for answer in answers:
+        last = answer.items[-1]
+        shown[last.asset_id] = shown.get(last.asset_id, 0) + 1
+        claimed[last.asset_id] = last.propensity
+    assert len(shown) > 5
+    assert sum(claimed.values()) == pytest.approx(1.0)
+    for asset_id, chance in claimed.items():
+        spread = math.sqrt(chance * (1 - chance) / n)
+        assert abs(shown[asset_id] / n - chance) < 5 * spread
+
+
+def test_an_unknown_goal_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown goal"):
+        ask(RankRequest(goal="sell"))
