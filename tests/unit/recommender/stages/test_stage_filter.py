@@ -19,6 +19,7 @@ MODEL = load_stage_model()
 NOON = 1_750_075_200.0  # 2025-06-16 12:00 UTC
 MONTH = DAYS_PER_MONTH * SECONDS_PER_DAY
 U, L, A, C, D, K, R = range(7)
+TRACK_FIELDS = tuple(field.name for field in dataclasses.fields(Tracks))
 
 
 def ago(days: float, kind: str, weight: float = 1.0) -> StageSignal:
@@ -28,7 +29,7 @@ def ago(days: float, kind: str, weight: float = 1.0) -> StageSignal:
 def estimate(
     *signals: StageSignal, people: float = 1.0, now: float = NOON, model: StageModel = MODEL
 ) -> Floats:
-    return filter_tracks(model, Tracks.of(model, [signals], people), now)[0]
+    return np.asarray(filter_tracks(model, Tracks.of(model, [signals], people), now)[0])
 
 
 def test_without_signals_a_buyer_is_at_the_start() -> None:
@@ -230,6 +231,6 @@ def test_a_model_that_turns_in_a_circle_is_filtered_with_complex_eigenvalues() -
 def test_arrays_that_do_not_fit_together_are_refused(field: str, value: Floats) -> None:
     tracks = Tracks.of(MODEL, [[ago(1, "chat"), ago(2, "chat")]])
     with pytest.raises(ValueError):
-        dataclasses.replace(tracks, **{field: value})
+        Tracks(**{name: value if name == field else getattr(tracks, name) for name in TRACK_FIELDS})
     with pytest.raises(ValueError, match="now"):
         filter_tracks(MODEL, tracks, float("nan"))

@@ -45,11 +45,11 @@ def anchor(model: StageModel, p: Floats) -> Floats:
     """Estimates fit to be shown before there are outcomes to calibrate on. p [B, S]; returns [B, S].
 
     The raw posterior is overconfident, and its start is the share of *all* buyers in a state, not of those
-    whom a firm watches. So for each group of the configured prevalence, the evidence is what the raw estimate
-    has moved from the start, p(group) / start(group); that evidence is raised to `evidence_power` (below 1)
-    and laid on the prevalence: shown(group) ∝ prevalence · (p / start)^power. Nothing known shows exactly the
-    prevalence; a power of 1 would only exchange the prior; order within a pair of groups is kept. Customers
-    come from the sales system: their states keep the raw probability, the groups share the rest. Within a
+    whom a firm watches. So for each group of the configured prevalence, the evidence is how far the raw
+    estimate has moved from the start, p(group) / start(group); that evidence is raised to `evidence_power`
+    (below 1) and laid on the prevalence: shown(group) ∝ prevalence · (p / start)^power. Nothing known shows
+    exactly the prevalence; a power of 1 would only exchange the prior. Customers are told by the sales system
+    far more than by behaviour: their states keep the raw probability, and the groups share the rest. Within a
     group the raw proportions hold.
     """
     settings = model.display

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,10 +32,11 @@ class Evidence:
     """One reason: what it added to the log-odds of the intent states (consideration and decision).
 
     kind `start`: where everybody begins; `signal`: at `at`; `silence`: from `at` to `until`; `rest`: all that
-    is not shown singly, `count` of them. Times are seconds since the epoch, None for start and rest.
+    is not shown singly, `count` of them; `context`: what pooling and anchoring did to the raw estimate. Times
+    are seconds since the epoch, None where there is none.
     """
 
-    kind: Literal["start", "signal", "silence", "rest"]
+    kind: Literal["start", "signal", "silence", "rest", "context"]
     signal_type: str | None
     at: float | None
     effect: float
@@ -42,13 +44,17 @@ class Evidence:
     count: int = 1
 
 
-def evidence(model: StageModel, track: Tracks, now: float, top: int = 8) -> list[Evidence]:
+def evidence(
+    model: StageModel, track: Tracks, now: float, top: int = 8, shown: Floats | None = None
+) -> list[Evidence]:
     """What the raw estimate of one track is made of; the effects add up to its log-odds of intent.
 
     Along the filtering pass each signal and each silence changes the log-odds of the intent states by a
     difference, and the differences telescope: start + signals + silences = final. A signal's share therefore
     counts what was known before it. First comes the start, then the `top` largest effects, newest first, then
-    one `rest`. `estimate_from` gives the estimate back. Raises ValueError unless there is exactly one track.
+    one `rest`. With `shown` [S], the estimate that is displayed (pooled, anchored or calibrated), a `context`
+    is added and the effects add up to that one instead. `estimate_from` gives the estimate back. Raises
+    ValueError unless there is exactly one track.
     """
     if len(track) != 1:
         raise ValueError("evidence is of one track at a time")
@@ -68,11 +74,15 @@ def evidence(model: StageModel, track: Tracks, now: float, top: int = 8) -> list
     if since is not None and now > since:
         end = float(log_odds(intent(model, final))[0])
         found.append(Evidence("silence", None, since, end - level, until=now))
-    return [Evidence("start", None, None, begin), *_largest(found, top)]
+    reasons = [Evidence("start", None, None, begin), *_largest(found, top)]
+    if shown is not None:
+        target = float(log_odds(intent(model, shown))[()])
+        reasons.append(Evidence("context", None, None, target - math.fsum(one.effect for one in reasons)))
+    return reasons
 
 
-def estimate_from(shown: list[Evidence]) -> float:
-    """The raw probability of intent that the evidence shown amounts to, by itself."""
+def estimate_from(shown: Sequence[Evidence]) -> float:
+    """The probability of intent that the evidence shown amounts to, by itself."""
     total = math.fsum(one.effect for one in shown)
     return 1.0 / (1.0 + math.exp(-total))
 
@@ -91,6 +101,8 @@ def sentence(model: StageModel, one: Evidence, now: float) -> str:
 
 
 def _what(model: StageModel, one: Evidence, now: float) -> str:
+    if one.kind == "context":
+        return "Seen beside the account and the usual share of buyers in the market"
     if one.kind == "rest":
         return f"{one.count} smaller {'sign' if one.count == 1 else 'signs'} together"
     if one.kind == "silence":
