@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.domain.assets import url_key
 from recommender.domain.catalogue import STAGES, TAG_FIELDS, AssetCard, Catalogue
 
 # Dead rows beyond this share are dropped by building everything anew.
@@ -59,6 +60,8 @@ class CatalogueBuilder:
         self._row_of: dict[str, int] = {}
         self._alive = _Column(np.bool_)
         self._dead: set[int] = set()
+        # Shared with readers as it grows; an id found here may be gone, `row_of` decides.
+        self.pages: dict[str, str] = {}
         self._vectors = _Column(np.float32, dimension)
         self._has_vector = _Column(np.bool_)
         self._approved = _Column(np.bool_)
@@ -84,6 +87,7 @@ class CatalogueBuilder:
         self.remove(new.card.asset_id)
         row = len(self._cards)
         self._row_of[new.card.asset_id] = row
+        self.pages[url_key(new.card.url)] = new.card.asset_id
         self._cards.append(new.card)
         usable = new.vector is not None and len(new.vector) == self.dimension
         self._vectors.append(new.vector if usable else 0.0)

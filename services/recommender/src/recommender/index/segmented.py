@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+# FAISS's type stubs describe the C++ signatures, not what its Python wrapper takes.
+_library: Any = faiss
 # A tail of this size is rebuilt within a millisecond; a larger one is sealed.
 _TAIL_ROWS = 1024
 _GROWTH = 0.25
 
 # Several OpenMP threads in one search stall each other under load; requests are the parallelism.
-faiss.omp_set_num_threads(1)
+_library.omp_set_num_threads(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +31,7 @@ class _Segment:
 
 
 def _segment(start: int, vectors: Vectors) -> _Segment:
-    index = faiss.IndexFlatIP(vectors.shape[1])
+    index = _library.IndexFlatIP(vectors.shape[1])
     index.add(np.ascontiguousarray(vectors, dtype=np.float32))
     return _Segment(start, len(vectors), index)
 
@@ -85,6 +87,6 @@ class SegmentedIndex:
         segment: _Segment, queries: Vectors, k: int, eligible: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         bits = np.packbits(eligible[segment.start : segment.start + segment.length], bitorder="little")
-        selector = faiss.IDSelectorBitmap(bits)
-        scores, rows = segment.index.search(queries, k, params=faiss.SearchParameters(sel=selector))
+        selector = _library.IDSelectorBitmap(bits)
+        scores, rows = segment.index.search(queries, k, params=_library.SearchParameters(sel=selector))
         return scores, np.where(rows >= 0, rows + segment.start, -1)

@@ -44,7 +44,7 @@ def record_of(asset_id: str, fields: AssetFields) -> AssetRecord:
         personas=_tags(fields.personas),
         industries=_tags(fields.industries),
         regions=_tags(fields.regions),
-        stages=fields.stages,
+        stages=None if fields.stages is None else {str(k): v for k, v in fields.stages.items()},
         status=fields.status,
         publish_at=fields.publish_at,
         expires_at=fields.expires_at,
@@ -79,13 +79,14 @@ def output_of(stored: StoredAsset, catalogue: Catalogue) -> AssetOutput:
     estimate = None
     if row is not None:
         weights = {name: round(float(p), 4) for name, p in zip(STAGES, catalogue.stage[row], strict=True)}
-        estimate = StageEstimate(distribution=weights, source=catalogue.cards[row].stage_source)  # type: ignore[arg-type]
-    state = "ready" if stored.embedding_model else "pending"
+        estimate = StageEstimate(distribution=weights, source=catalogue.cards[row].stage_source)
     return AssetOutput.model_construct(
         **fields_of(stored.record),
         id=stored.record.asset_id,
         stage_estimate=estimate,
-        embedding=EmbeddingStatus(model=stored.embedding_model, state=state),
+        embedding=EmbeddingStatus(
+            model=stored.embedding_model, state="ready" if stored.embedding_model else "pending"
+        ),
         revision=stored.revision,
         created_at=stored.created_at,
         updated_at=stored.updated_at,

@@ -42,7 +42,7 @@ class AssetImport:
         self._assets = assets
 
     def run(self, rows: Iterable[Row]) -> Iterator[ImportResult]:
-        """One result a row, in order. What was answered is committed, so a broken import can go on from there."""
+        """One result a row, in order. What was answered is committed: go on from there if it breaks off."""
         waiting: deque[tuple[_Chunk, Future[Encoding]]] = deque()
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="import-encode") as pool:
             for chunk in _chunks(rows):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,12 @@ class Snapshot:
     catalogue: Catalogue
     index: SegmentedIndex
     stages_read_text: bool
+    pages: Mapping[str, str]
+
+    def asset_at(self, page: str) -> str | None:
+        """The living asset whose URL has this `url_key`."""
+        asset_id = self.pages.get(page)
+        return asset_id if asset_id in self.catalogue.row_of else None
 
 
 class CatalogueReplica:
@@ -68,7 +74,7 @@ class CatalogueReplica:
         """The newest picture; before the first load it is empty."""
         if self._snapshot is None:
             empty = CatalogueBuilder(_DEFAULT_DIMENSION, None).publish(-1)
-            return Snapshot(empty, SegmentedIndex.empty(_DEFAULT_DIMENSION), False)
+            return Snapshot(empty, SegmentedIndex.empty(_DEFAULT_DIMENSION), False, {})
         return self._snapshot
 
     def ensure(self, connection: sa.Connection, revision: int, live_model: str | None) -> Snapshot:
@@ -103,9 +109,8 @@ class CatalogueReplica:
             count = self._apply(changes_since(connection, since, live_model))
             catalogue = self._builder.publish(revision)
             grown = SegmentedIndex.empty(self._builder.dimension) if current is None else current.index
-            self._snapshot = Snapshot(
-                catalogue, grown.grown_to(catalogue.vectors), self._estimator.reads_text
-            )
+            index = grown.grown_to(catalogue.vectors)
+            self._snapshot = Snapshot(catalogue, index, self._estimator.reads_text, self._builder.pages)
             self.applied_at = time.monotonic()
             if current is None:
                 seconds = round(time.perf_counter() - started, 3)

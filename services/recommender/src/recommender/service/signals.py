@@ -16,6 +16,7 @@ from recommender.domain.events import Event, EventInvalid, Reading, message_key,
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.service.clock import Clock
 from recommender.store import signals as store
+from recommender.store.identities import IdentityGone
 from recommender.store.partitions import Partitions
 from recommender.store.signals import DeadLetter, RecordOutcome
 from servicekit import logs
@@ -125,6 +126,9 @@ class SignalService:
                         outcome = store.record(connection, events, self._clock())
                     store.keep_dead_letters(connection, letters)
                 return outcome
+            except IdentityGone:
+                if attempt == _TRIES:
+                    raise
             except sa.exc.DBAPIError as error:
                 # Two requests about the same people may wait for one another; the database ends one of them.
                 if not isinstance(error.orig, _RETRIED) or attempt == _TRIES:

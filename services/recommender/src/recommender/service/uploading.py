@@ -1,4 +1,4 @@
-"""Files from the content team: each is read in the sandbox, completed from what was said of it, and stored."""
+"""Files from the content team: read in the sandbox, completed from what was said of them, and stored."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AssetUpload:
             return _failed(
                 file,
                 "url_missing",
-                "The file does not say where it will be published; give its url, or a base_url for all files.",
+                "The file does not say where it is published; give its url, or a base_url for all files.",
             )
         try:
             fields = AssetInput.model_validate(merged)

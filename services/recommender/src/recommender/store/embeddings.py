@@ -40,6 +40,8 @@ class CatalogueChange:
     vector: NDArray[np.float32] | None
 
 
+Vectors = NDArray[np.float32]
+
 _CHANGES = """
 SELECT a.change, a.asset_id, a.deleted_at IS NOT NULL, a.title, a.url, a.type, a.language, a.summary, a.image_url,
        a.topics, a.personas, a.industries, a.regions, a.equivalent_to, a.status = 'approved',

@@ -15,6 +15,10 @@ from recommender.domain.events import Event
 from recommender.domain.identities import Identity, links_earlier, merge_traits
 
 
+class IdentityGone(Exception):
+    """An erasure overtook this transaction: roll back and look again, the tombstone is there by now."""
+
+
 def identity_hash(identity: Identity) -> bytes:
     """What an erased identity is remembered by, so that a replay cannot bring it back."""
     return hashlib.blake2b(f"{identity.kind}\x00{identity.external_id}".encode(), digest_size=32).digest()
@@ -282,7 +286,10 @@ def mark_stale(connection: sa.Connection, identity_ids: set[int], buyer_ids: set
         "SELECT buyer_id FROM recommender.identities WHERE identity_id = ANY(%s) ORDER BY identity_id FOR SHARE",
         (sorted(identity_ids),),
     )
-    touched = sorted({int(row[0]) for row in rows} | buyer_ids)
+    locked = [int(row[0]) for row in rows]
+    if len(locked) != len(identity_ids):
+        raise IdentityGone("an identity was erased while its signals were being stored")
+    touched = sorted(set(locked) | buyer_ids)
     connection.exec_driver_sql(
         "UPDATE recommender.buyers b SET version = b.version + 1, stale = true FROM "
         "(SELECT buyer_id FROM recommender.buyers WHERE buyer_id = ANY(%s) ORDER BY buyer_id FOR NO KEY UPDATE) l "

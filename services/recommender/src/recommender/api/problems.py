@@ -1,0 +1,52 @@
+"""How the domain's errors look over HTTP: the one place that knows both."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from flask import Flask, Response
+
+from recommender.domain import errors as domain
+from servicekit import errors, logs
+from servicekit.flask_app import problem_response
+
+
+def init_app(app: Flask) -> None:
+    log = logs.get("recommender")
+
+    @app.errorhandler(domain.AssetNotFound)
+    def asset(_: domain.AssetNotFound) -> Response:
+        return problem_response(errors.NotFound("There is no asset with this id.", code="asset_not_found"))
+
+    @app.errorhandler(domain.BuyerNotFound)
+    def buyer(_: domain.BuyerNotFound) -> Response:
+        return problem_response(errors.NotFound("There is no buyer with this id.", code="buyer_not_found"))
+
+    @app.errorhandler(domain.AccountNotFound)
+    def account(_: domain.AccountNotFound) -> Response:
+        return problem_response(
+            errors.NotFound("There is no account with this id.", code="account_not_found")
+        )
+
+    @app.errorhandler(domain.RevisionMismatch)
+    def revision(error: domain.RevisionMismatch) -> Response:
+        return problem_response(errors.PreconditionFailed(str(error), code="revision_mismatch"))
+
+    @app.errorhandler(domain.EquivalenceInvalid)
+    def equivalence(error: domain.EquivalenceInvalid) -> Response:
+        return problem_response(errors.Unprocessable(str(error), code="equivalence_invalid"))
+
+    @app.errorhandler(domain.FilterInvalid)
+    def filter_invalid(error: domain.FilterInvalid) -> Response:
+        field = errors.FieldProblem(error.pointer, "filter_invalid", str(error))
+        return problem_response(errors.BadRequest(str(error), code="filter_invalid", fields=[field]))
+
+    @app.errorhandler(sa.exc.OperationalError)
+    @app.errorhandler(sa.exc.InterfaceError)
+    @app.errorhandler(sa.exc.TimeoutError)
+    def database(error: sa.exc.SQLAlchemyError) -> Response:
+        log.warning("database_away", error=type(error).__name__)
+        return problem_response(
+            errors.Unavailable(
+                "The database does not answer; nothing was stored. Try again.", code="database_away"
+            )
+        )

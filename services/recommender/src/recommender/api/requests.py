@@ -1,0 +1,87 @@
+"""Reading requests: bodies, ids, preconditions and pages, each mistake a clear problem."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from flask import Request
+
+from recommender.domain.events import MAX_ID_LENGTH
+from servicekit.errors import BadRequest, FieldProblem, Unprocessable
+
+
+def checked_id(value: str) -> str:
+    """An id from a path: 1 to 200 printable characters."""
+    if not 0 < len(value) <= MAX_ID_LENGTH or not value.isprintable() or value in {".", ".."}:
+        raise Unprocessable(
+            "An id has 1 to 200 printable characters and is not '.' or '..'.",
+            code="id_invalid",
+            fields=[FieldProblem("/id", "id_invalid", "1 to 200 printable characters")],
+        )
+    return value
+
+
+def if_match(request: Request) -> int | None:
+    """The revision that If-Match asks for; None without one or with `*`."""
+    value = request.headers.get("If-Match")
+    if value is None or value.strip() == "*":
+        return None
+    try:
+        return int(value.strip().removeprefix("W/").strip('"').split(".")[0])
+    except ValueError as error:
+        raise BadRequest(
+            "If-Match must be an ETag that this address gave out.", code="etag_invalid"
+        ) from error
+
+
+def whole_number(request: Request, name: str, default: int, low: int, high: int) -> int:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise Unprocessable(
+            f"{name} must be a whole number from {low} to {high}.",
+            code="fields_invalid",
+            fields=[FieldProblem(f"/{name}", "out_of_range", f"{low} to {high}")],
+        )
+    return value
+
+
+def page_token(after: tuple[datetime, str]) -> str:
+    """Where a list goes on, as text that callers hand back unread."""
+    raw = orjson.dumps([after[0].isoformat(), after[1]])
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def read_page_token(token: str | None) -> tuple[datetime, str] | None:
+    if not token:
+        return None
+    try:
+        at, asset_id = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        moment = datetime.fromisoformat(at)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise BadRequest(
+            "page_token must be the next_page_token of an answer.", code="page_token_invalid"
+        ) from error
+    if moment.tzinfo is None or not isinstance(asset_id, str):
+        raise BadRequest("page_token must be the next_page_token of an answer.", code="page_token_invalid")
+    return moment.astimezone(UTC), asset_id
+
+
+def json_parameter(request: Request, name: str) -> Any:
+    """A JSON value in the query, such as `filter`."""
+    text = request.args.get(name)
+    if text is None:
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"{name} must be JSON.", code="json_malformed") from error

@@ -1,0 +1,221 @@
+"""The recommender's composition root: everything is built here, and nowhere at import."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from crawleruseragents import is_crawler
+from flask import Flask
+
+from recommender.api import assets as asset_routes
+from recommender.api import buyers as buyer_routes
+from recommender.api import problems
+from recommender.api import recommendations as recommendation_routes
+from recommender.api import signals as signal_routes
+from recommender.clients.embedder import EmbedderClient
+from recommender.domain.ranking_config import load_ranking_config
+from recommender.domain.signal_kinds import load_signal_kinds
+from recommender.domain.stage_config import load_stage_model
+from recommender.extraction.sandbox import Sandbox
+from recommender.service.asset_stages import AssetStageEstimator, load_prototypes
+from recommender.service.assets import AssetMetrics, AssetService
+from recommender.service.buyer_view import BuyerReader
+from recommender.service.buyers import BuyerService
+from recommender.service.clock import Clock, system_clock
+from recommender.service.coverage import CoverageService
+from recommender.service.encoding import AssetEncoder
+from recommender.service.erasure import ErasureService
+from recommender.service.estimates import StageEstimator
+from recommender.service.folding import Folder
+from recommender.service.following import CatalogueListener
+from recommender.service.importing import AssetImport
+from recommender.service.learning_loop import BehaviourKeeper
+from recommender.service.recommendations import RecommendationMetrics, RecommendationService
+from recommender.service.reconcile import Reconciler
+from recommender.service.replica import CatalogueReplica
+from recommender.service.search import SearchService
+from recommender.service.signals import SignalMetrics, SignalService
+from recommender.service.uploading import AssetUpload
+from recommender.settings import RecommenderSettings
+from recommender.store.migrate import require_known_schema
+from recommender.store.partitions import Partitions
+from servicekit import database, flask_app, health, logs
+from servicekit.background import BackgroundLoop
+from servicekit.breaker import CircuitBreaker
+from servicekit.http import ServiceClient
+from servicekit.metrics import Metrics
+
+# An import is streamed and has no bound of its own; other bodies have `max_body_bytes`.
+_IMPORT_BYTES = 64 * 1024**3
+
+
+def create_app(
+    settings: RecommenderSettings, *, clock: Clock = system_clock, background: bool = True
+) -> Flask:
+    """Build the service. With `background` False nothing runs beside the requests (tests step the loops)."""
+    logs.configure("recommender", settings.log_level)
+    metrics = Metrics.create("recommender", settings.version)
+    app = flask_app.create("recommender", metrics=metrics, max_body_bytes=_IMPORT_BYTES)
+    problems.init_app(app)
+
+    kinds = load_signal_kinds(settings.signals_file.read_bytes() if settings.signals_file else None)
+    stage_model = load_stage_model(settings.stages_file)
+    ranking = load_ranking_config(settings.ranking_file.read_bytes() if settings.ranking_file else None)
+    engine = database.create_engine(
+        settings.database_url, pool_size=2 * settings.threads, application_name="foreword-recommender"
+    )
+    require_known_schema(engine)
+
+    breaker = CircuitBreaker(threshold=3, cooldown_seconds=1.0, clock=time.monotonic)
+    upstream = ServiceClient("embedder", settings.embedder_url, timeout_seconds=30.0, breaker=breaker)
+    encoder = AssetEncoder(EmbedderClient(upstream, timeout_seconds=30.0))
+    replica = CatalogueReplica(
+        engine,
+        lambda prototypes: AssetStageEstimator(stage_model, prototypes),
+        lambda model_id: load_prototypes(engine, encoder, stage_model, model_id),
+    )
+    asset_metrics = AssetMetrics(
+        metrics.counter("asset_writes_total", "Assets written, by result.", ["result"]),
+        metrics.counter("embed_failures_total", "Assets that had to wait for an embedding.", ["reason"]),
+        metrics.histogram("asset_servable_seconds", "From the start of a write to being servable here."),
+    )
+    assets = AssetService(
+        engine, replica, encoder, clock, asset_metrics, embed_timeout_seconds=settings.embed_timeout_seconds
+    )
+    sandbox = Sandbox(workers=settings.upload_workers)
+    folder = Folder(
+        engine, kinds, clock, metrics.counter("profile_folds_total", "Profiles folded from the log.")
+    )
+    reader = BuyerReader(folder, kinds)
+    estimator = StageEstimator(stage_model, kinds)
+    keeper = BehaviourKeeper(
+        engine,
+        kinds,
+        ranking,
+        clock,
+        metrics.histogram("behaviour_learning_seconds", "Time to learn from the log."),
+        metrics.gauge("behaviour_events", "Signals that the present behaviour was learnt from."),
+    )
+    reconciler = Reconciler(
+        engine,
+        encoder,
+        replica,
+        clock,
+        metrics.gauge("embedding_backlog_assets", "Assets without an embedding of the live model."),
+        metrics.gauge("embedding_oldest_pending_seconds", "Age of the oldest of them."),
+    )
+    failures = metrics.counter("loop_failures_total", "Failed steps of background loops.", ["loop"])
+
+    def loop(name: str, step: Callable[[], object], seconds: float) -> BackgroundLoop:
+        def run() -> None:
+            step()
+
+        return BackgroundLoop(name, run, interval_seconds=seconds, failures=failures, service="recommender")
+
+    def fold_all() -> None:
+        while folder.fold_stale():
+            pass
+
+    folding = loop("fold", fold_all, settings.fold_seconds)
+    following = loop("follow", replica.catch_up, settings.follow_seconds)
+    loops = [
+        folding,
+        following,
+        loop("reconcile", reconciler.step, settings.reconcile_seconds),
+        loop("learn", keeper.refresh, settings.learn_seconds),
+    ]
+    signal_metrics = SignalMetrics(
+        metrics.counter("signals_total", "Events read, by kind.", ["kind", "outcome"]),
+        metrics.counter("dead_letters_total", "Events that made no sense, by reason.", ["code"]),
+    )
+    signals = SignalService(
+        engine, Partitions(engine), kinds, clock, signal_metrics, is_crawler, folding.wake
+    )
+    recommendation_metrics = RecommendationMetrics(
+        metrics.counter("recommendations_total", "Answers by tier.", ["tier", "degraded"]),
+        metrics.counter("empty_recommendations_total", "Answers without an asset."),
+        metrics.counter("buyer_read_failures_total", "Answers made without the database."),
+    )
+    recommendations = RecommendationService(
+        engine, replica, reader, estimator, keeper, encoder, ranking, clock, recommendation_metrics
+    )
+    buyers = BuyerService(engine, reader, estimator, replica, clock)
+    search = SearchService(engine, replica, encoder, clock)
+    uploads = AssetUpload(assets, sandbox)
+    coverage = CoverageService(replica, clock)
+
+    app.register_blueprint(asset_routes.blueprint(assets, AssetImport(assets), uploads, coverage))
+    app.register_blueprint(signal_routes.blueprint(signals, clock))
+    app.register_blueprint(recommendation_routes.blueprint(recommendations, estimator, search))
+    app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))
+    _limit_bodies(app, settings.max_body_bytes)
+    health.init_app(
+        app,
+        {
+            "catalogue": lambda: health.PartStatus(replica.loaded, "loading" if not replica.loaded else ""),
+            "database": lambda: _database_status(engine),
+            "embedder": lambda: health.PartStatus(not breaker.is_open, required=False),
+        },
+    )
+    _observe_catalogue(metrics, replica)
+    listener = CatalogueListener(settings.database_url, following.wake)
+
+    def start() -> None:
+        replica.catch_up()
+        keeper.refresh()
+        for one in loops:
+            one.start()
+        listener.start()
+
+    def close() -> None:
+        listener.stop()
+        for one in loops:
+            one.stop()
+        sandbox.close()
+        engine.dispose()
+
+    app.extensions["close"] = close
+    app.extensions["parts"] = {
+        "engine": engine,
+        "replica": replica,
+        "reconciler": reconciler,
+        "keeper": keeper,
+        "folder": folder,
+    }
+    if background:
+        threading.Thread(target=start, name="start", daemon=True).start()
+    else:
+        replica.catch_up()
+    return app
+
+
+def _limit_bodies(app: Flask, max_body_bytes: int) -> None:
+    """Everything but a streamed import is read whole, so it is bounded."""
+    from flask import request
+
+    @app.before_request
+    def limit() -> None:
+        if request.path != "/v1/assets:import":
+            request.max_content_length = max_body_bytes
+
+
+def _database_status(engine: sa.Engine) -> health.PartStatus:
+    """Reported, not required: answers are made from memory while the database is away."""
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+    except sa.exc.SQLAlchemyError as error:
+        return health.PartStatus(False, type(error).__name__, required=False)
+    return health.PartStatus(True, required=False)
+
+
+def _observe_catalogue(metrics: Metrics, replica: CatalogueReplica) -> None:
+    metrics.gauge("index_assets", "Living assets in this replica's index.").set_function(
+        lambda: len(replica.snapshot.catalogue.row_of)
+    )
+    metrics.gauge("index_revision_number", "Catalogue revision that this replica serves.").set_function(
+        lambda: replica.snapshot.catalogue.revision
+    )

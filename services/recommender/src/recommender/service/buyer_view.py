@@ -1,0 +1,139 @@
+"""A buyer as one request sees them: states of person and account, traits, consent, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from recommender.domain.buyer_state import BuyerState, empty_state
+from recommender.domain.identities import Identity, plain_traits, role_of
+from recommender.domain.signal_kinds import SignalKinds
+from recommender.numeric.fold_state import LoggedSignal, fold_state
+from recommender.service.folding import Folder
+from recommender.store import buyers as store
+from recommender.store.buyers import AccountRow, IdentityRow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One person of an account."""
+
+    buyer_id: int
+    state: BuyerState
+    identities: Sequence[IdentityRow]
+
+    @property
+    def traits(self) -> dict[str, Any]:
+        return plain_traits(identity.traits for identity in self.identities)
+
+    @property
+    def role(self) -> str | None:
+        return role_of(self.traits)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AccountView:
+    """An account: its people and what the sales system said of it."""
+
+    row: AccountRow
+    members: Sequence[Member]
+    outcomes: Sequence[LoggedSignal]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuyerView:
+    """`buyer_id` is None for somebody never seen before."""
+
+    buyer_id: int | None
+    state: BuyerState
+    identities: Sequence[IdentityRow]
+    account: AccountView | None
+
+    @property
+    def traits(self) -> dict[str, Any]:
+        return plain_traits(identity.traits for identity in self.identities)
+
+    @property
+    def may_profile(self) -> bool:
+        """False once the buyer opted out (Sec-GPC) or refused every category of consent."""
+        if any(identity.opted_out_at is not None for identity in self.identities):
+            return False
+        said = [i for i in self.identities if i.consent is not None and i.consent_at is not None]
+        if not said:
+            return True
+        latest: Mapping[str, Any] = max(said, key=lambda i: str(i.consent_at)).consent or {}
+        return not latest or any(value is True for value in latest.values())
+
+
+class BuyerReader:
+    """Loads views; `as_of` (epoch seconds) replays the log instead of using folded states."""
+
+    def __init__(self, folder: Folder, kinds: SignalKinds) -> None:
+        self._folder = folder
+        self._kinds = kinds
+
+    def read(
+        self,
+        connection: sa.Connection,
+        identity: Identity | None,
+        account_id: str | None,
+        as_of: float | None = None,
+    ) -> BuyerView:
+        """The caller's connection is in one REPEATABLE READ picture, so version and log agree."""
+        row = None
+        if identity is not None:
+            row = store.find_buyer(connection, identity, self._folder.fingerprint)
+        if row is None:
+            found = None if account_id is None else store.find_account(connection, account_id)
+            account = None if found is None else self._account(connection, found, None, as_of)
+            return BuyerView(None, empty_state(), (), account)
+        if as_of is None:
+            state = self._folder.state_of(connection, row)
+        else:
+            state = self._folder.replay(connection, row.buyer_id, as_of)
+        identities = store.buyer_identities(connection, [row.buyer_id]).get(row.buyer_id, [])
+        account_row = None
+        if row.account_id is not None:
+            account_row = store.account_by_id(connection, row.account_id)
+        elif account_id is not None:
+            account_row = store.find_account(connection, account_id)
+        me = Member(row.buyer_id, state, identities)
+        account = None if account_row is None else self._account(connection, account_row, me, as_of)
+        return BuyerView(row.buyer_id, state, identities, account)
+
+    @staticmethod
+    def stranger() -> BuyerView:
+        """Somebody of whom nothing is known."""
+        return BuyerView(None, empty_state(), (), None)
+
+    def read_account(
+        self, connection: sa.Connection, account: AccountRow, as_of: float | None = None
+    ) -> AccountView:
+        return self._account(connection, account, None, as_of)
+
+    def _account(
+        self, connection: sa.Connection, account: AccountRow, me: Member | None, as_of: float | None
+    ) -> AccountView:
+        rows = store.members(connection, account.account_id, self._folder.fingerprint)
+        if me is not None:
+            rows = [row for row in rows if row.buyer_id != me.buyer_id]
+        identities = store.buyer_identities(connection, [row.buyer_id for row in rows])
+        if as_of is None:
+            states = {row.buyer_id: self._folder.stored_state(row) for row in rows}
+        else:
+            logs = store.logged_signals(connection, [row.buyer_id for row in rows])
+            states = {buyer: fold_state(log, self._kinds, as_of) for buyer, log in logs.items()}
+        members = [
+            Member(row.buyer_id, states[row.buyer_id], identities.get(row.buyer_id, ())) for row in rows
+        ]
+        if me is not None:
+            members.insert(0, me)
+        outcomes = [
+            o
+            for o in store.account_outcomes(connection, account.account_id)
+            if as_of is None or o.at <= as_of
+        ]
+        return AccountView(account, members, outcomes)

@@ -1,0 +1,83 @@
+"""Bringing buyers' states up to their logs: when one is read, and in a loop for those nobody reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from prometheus_client import Counter
+
+from recommender.domain.buyer_state import STATE_FORMAT, BuyerState, empty_state
+from recommender.domain.signal_kinds import SignalKinds
+from recommender.numeric.fold_state import fold_state
+from recommender.service.clock import Clock
+from recommender.store import buyers as store
+from recommender.store.buyers import BuyerRow
+
+_BLOCK = 100
+
+
+def state_fingerprint(kinds: SignalKinds) -> str:
+    """Changes when the rules of folding change; states made by other rules are folded anew."""
+    parts = (STATE_FORMAT, kinds.names, kinds.engagement, kinds.stage_signal, sorted(kinds.by_type.items()))
+    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+class Folder:
+    """States from the log. A stored state is used only if it was folded at the buyer's present version."""
+
+    def __init__(self, engine: sa.Engine, kinds: SignalKinds, clock: Clock, folds: Counter) -> None:
+        self._engine = engine
+        self._kinds = kinds
+        self._clock = clock
+        self._folds = folds
+        self.fingerprint = state_fingerprint(kinds)
+
+    def state_of(self, connection: sa.Connection, row: BuyerRow) -> BuyerState:
+        """The state at `row.version`; folds, and keeps what it folded, when the stored one is older."""
+        if row.is_fresh and row.state is not None:
+            return BuyerState.from_bytes(row.state)
+        return self._fold(connection, [row])[row.buyer_id]
+
+    @staticmethod
+    def stored_state(row: BuyerRow) -> BuyerState:
+        """The state as last folded, at most moments old: good enough for the other people of an account."""
+        return empty_state() if row.state is None else BuyerState.from_bytes(row.state)
+
+    def replay(self, connection: sa.Connection, buyer_id: int, now: float) -> BuyerState:
+        """The state as it was at `now` (epoch seconds), straight from the log."""
+        signals = store.logged_signals(connection, [buyer_id])[buyer_id]
+        return fold_state(signals, self._kinds, now)
+
+    def fold_stale(self) -> int:
+        """One block of stale buyers. → how many were folded."""
+        with self._engine.connect() as connection:
+            ids = store.stale_buyers(connection, _BLOCK)
+            if not ids:
+                return 0
+            connection.rollback()
+            # One picture for versions and log: a state must never claim a version it has not read.
+            connection.execution_options(isolation_level="REPEATABLE READ")
+            rows = store.buyer_rows(connection, ids, self.fingerprint)
+            self._fold(connection, rows)
+            return len(rows)
+
+    def _fold(self, connection: sa.Connection, rows: Sequence[BuyerRow]) -> dict[int, BuyerState]:
+        now = self._clock()
+        logs = store.logged_signals(connection, [row.buyer_id for row in rows])
+        states = {
+            buyer_id: fold_state(signals, self._kinds, now.timestamp()) for buyer_id, signals in logs.items()
+        }
+        with self._engine.begin() as writing:
+            for row in sorted(rows, key=lambda r: r.buyer_id):
+                store.save_state(
+                    writing,
+                    row.buyer_id,
+                    row.version,
+                    self.fingerprint,
+                    states[row.buyer_id].to_bytes(),
+                    now,
+                )
+        self._folds.inc(len(rows))
+        return states

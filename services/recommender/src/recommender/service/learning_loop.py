@@ -1,0 +1,48 @@
+"""Keeps what is learnt from all buyers' behaviour up to date, in the background."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from prometheus_client import Gauge, Histogram
+
+from recommender.domain.ranking_config import RankingConfig
+from recommender.domain.signal_kinds import SignalKinds
+from recommender.numeric.behaviour import Behaviour, empty_behaviour, learn_behaviour
+from recommender.service.clock import Clock
+from recommender.store import behaviour as store
+
+_MEMORY_SECONDS = 548 * 86_400.0
+
+
+class BehaviourKeeper:
+    """Holds the newest Behaviour; `refresh` learns it anew when the log has grown."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        kinds: SignalKinds,
+        config: RankingConfig,
+        clock: Clock,
+        seconds: Histogram,
+        events: Gauge,
+    ) -> None:
+        self._engine = engine
+        self._kinds = kinds
+        self._config = config
+        self._clock = clock
+        self._seconds = seconds
+        self._events = events
+        self._size = -1
+        self.behaviour: Behaviour = empty_behaviour(config)
+
+    def refresh(self) -> None:
+        with self._engine.connect() as connection:
+            size = store.log_size(connection)
+            if size == self._size:
+                return
+            now = self._clock().timestamp()
+            events = store.load_events(connection, self._kinds.names, now - _MEMORY_SECONDS)
+        with self._seconds.time():
+            self.behaviour = learn_behaviour(events, self._kinds, now, self._config)
+        self._events.set(len(events))
+        self._size = size

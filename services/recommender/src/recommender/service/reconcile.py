@@ -1,0 +1,101 @@
+"""The loop that makes embeddings agree with the catalogue, whatever went wrong before."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from prometheus_client import Gauge
+
+from recommender.clients.embedder import EmbeddingFailed
+from recommender.service.clock import Clock
+from recommender.service.encoding import AssetEncoder, AssetText
+from recommender.service.replica import CatalogueReplica
+from recommender.store import embeddings
+from recommender.store.assets import read_head
+from recommender.store.embeddings import PendingAsset
+from servicekit import logs
+
+_BLOCK = 32
+
+
+class Reconciler:
+    """Embeds what has no vector of the embedder's present model; promotes that model once it is complete."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        encoder: AssetEncoder,
+        replica: CatalogueReplica,
+        clock: Clock,
+        backlog: Gauge,
+        oldest_seconds: Gauge,
+    ) -> None:
+        self._engine = engine
+        self._encoder = encoder
+        self._replica = replica
+        self._clock = clock
+        self._backlog = backlog
+        self._oldest = oldest_seconds
+        self._log = logs.get("recommender")
+
+    def step(self) -> None:
+        """Work until nothing is pending, then report the backlog. Raises UpstreamUnavailable if it must wait."""
+        self._report()
+        model_id = self._encoder.encode_sentences(["model"]).model_id
+        while self._embed_block(model_id):
+            self._report()
+        with self._engine.begin() as connection:
+            live = read_head(connection)[1]
+            if live != model_id and embeddings.promote_model(connection, model_id):
+                self._log.info("model_promoted", model=model_id, before=live)
+        self._replica.catch_up()
+        self._replica.refresh_stages()
+        self._report()
+
+    def _report(self) -> None:
+        with self._engine.connect() as connection:
+            count, oldest = embeddings.pending_count(connection, read_head(connection)[1])
+        self._backlog.set(count)
+        self._oldest.set(oldest)
+
+    def _embed_block(self, model_id: str) -> int:
+        now = self._clock()
+        with self._engine.begin() as connection:
+            pending = embeddings.claim_pending(connection, model_id, _BLOCK, now)
+            if not pending:
+                return 0
+            done = self._encode(pending)
+            refused = [asset.asset_id for asset in pending if asset.asset_id not in done]
+            if refused:
+                embeddings.postpone(connection, refused, now)
+            live = read_head(connection)[1]
+            for asset in pending:
+                if asset.asset_id in done:
+                    vectors, made_by = done[asset.asset_id]
+                    embeddings.save_embeddings(
+                        connection,
+                        made_by,
+                        [asset.asset_id],
+                        [asset.text_hash],
+                        vectors,
+                        now,
+                        announce=live in {None, made_by},
+                    )
+        return len(pending)
+
+    def _encode(self, pending: list[PendingAsset]) -> dict[str, tuple[embeddings.Vectors, str]]:
+        """Vectors [1, d] by asset id; one text that the embedder refuses does not hold up the others."""
+        try:
+            encoded = self._encoder.encode_assets([_text(asset) for asset in pending])
+            return {
+                asset.asset_id: (encoded.vectors[i : i + 1], encoded.model_id)
+                for i, asset in enumerate(pending)
+            }
+        except EmbeddingFailed:
+            if len(pending) == 1:
+                self._log.warning("embedding_refused", asset_id=pending[0].asset_id)
+                return {}
+            return {k: v for asset in pending for k, v in self._encode([asset]).items()}
+
+
+def _text(asset: PendingAsset) -> AssetText:
+    return AssetText(asset.title, asset.summary, asset.body)

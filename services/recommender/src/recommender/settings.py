@@ -1,0 +1,32 @@
+"""The recommender's settings, read once at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from servicekit.settings import Settings
+
+
+class RecommenderSettings(Settings):
+    """Environment names are FOREWORD_ and the field in capitals, but for DATABASE_URL."""
+
+    database_url: str = Field(
+        validation_alias="DATABASE_URL",
+        pattern="^postgres(ql)?(\\+psycopg)?://",
+        description="PostgreSQL 15+.",
+    )
+    embedder_url: str = Field("http://127.0.0.1:8082", description="Base address of the embedder.")
+    embed_timeout_seconds: float = Field(
+        20.0, gt=0, description="Longest wait for the embedder when assets are stored."
+    )
+    threads: int = Field(16, ge=1, description="Request threads; the database pool is sized by them.")
+    signals_file: Path | None = Field(None, description="A firm's own signals.toml.")
+    stages_file: Path | None = Field(None, description="A firm's own stages.toml.")
+    ranking_file: Path | None = Field(None, description="A firm's own ranking.toml or learnt ranking.")
+    reconcile_seconds: float = Field(2.0, gt=0, description="Pause between looks for missing embeddings.")
+    fold_seconds: float = Field(0.5, gt=0, description="Pause between looks for stale profiles.")
+    learn_seconds: float = Field(20.0, gt=0, description="Pause between looks at the log for new behaviour.")
+    follow_seconds: float = Field(2.0, gt=0, description="Pause between looks for catalogue changes.")
+    upload_workers: int = Field(2, ge=1, description="Processes that read uploaded files.")

@@ -1,0 +1,193 @@
+"""Reading buyers and accounts: who is asked about, their folded state, and their part of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from recommender.domain.identities import Identity
+from recommender.numeric.fold_state import LoggedSignal
+
+# Folding replays at most so many signals, the newest: a buyer with more is a machine or a shared account.
+MOST_SIGNALS = 20_000
+# An account's estimate reads its most recently active people.
+MOST_MEMBERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerRow:
+    """One buyer as stored; `state` is None when it was never folded, or by other rules (`fingerprint`)."""
+
+    buyer_id: int
+    account_id: int | None
+    version: int
+    state: bytes | None
+    state_version: int | None
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.state is not None and self.state_version == self.version
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRow:
+    identity_id: int
+    kind: str
+    external_id: str
+    traits: dict[str, Any]
+    consent: dict[str, Any] | None
+    consent_at: datetime | None
+    opted_out_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    account_id: int
+    external_id: str
+    traits: dict[str, Any]
+
+
+_BUYER_COLUMNS = "b.buyer_id, b.account_id, b.version, p.state, p.version"
+_JOIN_PROFILE = (
+    "LEFT JOIN recommender.profiles p ON p.buyer_id = b.buyer_id AND p.fingerprint = %(fingerprint)s"
+)
+
+
+def _buyer(row: Sequence[Any]) -> BuyerRow:
+    state = None if row[3] is None else bytes(row[3])
+    return BuyerRow(row[0], row[1], row[2], state, row[4])
+
+
+def find_buyer(connection: sa.Connection, identity: Identity, fingerprint: str) -> BuyerRow | None:
+    row = connection.exec_driver_sql(
+        f"SELECT {_BUYER_COLUMNS} FROM recommender.identities i JOIN recommender.buyers b USING (buyer_id) "
+        f"{_JOIN_PROFILE} WHERE i.kind = %(kind)s AND i.external_id = %(external_id)s",
+        {"kind": identity.kind, "external_id": identity.external_id, "fingerprint": fingerprint},
+    ).one_or_none()
+    return None if row is None else _buyer(row)
+
+
+def members(connection: sa.Connection, account_id: int, fingerprint: str) -> list[BuyerRow]:
+    """The account's buyers, those with the newest signals first."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {_BUYER_COLUMNS} FROM recommender.buyers b {_JOIN_PROFILE} WHERE b.account_id = %(account)s "
+        f"ORDER BY p.folded_at DESC NULLS FIRST, b.buyer_id LIMIT {MOST_MEMBERS}",
+        {"account": account_id, "fingerprint": fingerprint},
+    )
+    return [_buyer(row) for row in rows]
+
+
+def stale_buyers(connection: sa.Connection, limit: int) -> list[int]:
+    rows = connection.exec_driver_sql(
+        "SELECT buyer_id FROM recommender.buyers WHERE stale LIMIT %s", (limit,)
+    )
+    return [int(row[0]) for row in rows]
+
+
+def buyer_rows(connection: sa.Connection, ids: Sequence[int], fingerprint: str) -> list[BuyerRow]:
+    rows = connection.exec_driver_sql(
+        f"SELECT {_BUYER_COLUMNS} FROM recommender.buyers b {_JOIN_PROFILE} WHERE b.buyer_id = ANY(%(ids)s)",
+        {"ids": list(ids), "fingerprint": fingerprint},
+    )
+    return [_buyer(row) for row in rows]
+
+
+def buyer_identities(connection: sa.Connection, buyer_ids: Sequence[int]) -> dict[int, list[IdentityRow]]:
+    rows = connection.exec_driver_sql(
+        "SELECT buyer_id, identity_id, kind, external_id, traits, consent, consent_at, opted_out_at "
+        "FROM recommender.identities WHERE buyer_id = ANY(%s) ORDER BY kind DESC, identity_id",
+        (list(buyer_ids),),
+    )
+    found: dict[int, list[IdentityRow]] = {}
+    for row in rows:
+        found.setdefault(int(row[0]), []).append(IdentityRow(*row[1:]))
+    return found
+
+
+_LOG = f"""
+SELECT b.buyer_id, extract(epoch FROM s.at)::float8, s.kind, s.asset_id, s.weight::float8, a.type
+FROM unnest(%(ids)s::bigint[]) AS b(buyer_id)
+CROSS JOIN LATERAL (
+    SELECT s.at, s.kind, s.asset_id, s.weight FROM recommender.signals s
+    WHERE s.identity_id = ANY(ARRAY(SELECT i.identity_id FROM recommender.identities i
+                                    WHERE i.buyer_id = b.buyer_id))
+      AND s.account_id IS NULL
+    ORDER BY s.at DESC, s.message_key LIMIT {MOST_SIGNALS}
+) s
+LEFT JOIN recommender.assets a ON a.asset_id = s.asset_id
+"""
+
+
+def logged_signals(connection: sa.Connection, buyer_ids: Sequence[int]) -> dict[int, list[LoggedSignal]]:
+    """The log of each buyer; what concerns the whole account is left to `account_outcomes`."""
+    found: dict[int, list[LoggedSignal]] = {buyer_id: [] for buyer_id in buyer_ids}
+    for row in connection.exec_driver_sql(_LOG, {"ids": list(buyer_ids)}):
+        found[int(row[0])].append(LoggedSignal(row[1], row[2], row[3], row[4], row[5]))
+    return found
+
+
+def account_outcomes(connection: sa.Connection, account_id: int) -> list[LoggedSignal]:
+    """What the sales system reported of this account: opportunities opened, won and lost."""
+    rows = connection.exec_driver_sql(
+        "SELECT extract(epoch FROM at)::float8, kind, weight::float8 FROM recommender.signals "
+        "WHERE account_id = %s ORDER BY at DESC LIMIT 500",
+        (account_id,),
+    )
+    return [LoggedSignal(row[0], row[1], None, row[2], None) for row in rows]
+
+
+def save_state(
+    connection: sa.Connection,
+    buyer_id: int,
+    version: int,
+    fingerprint: str,
+    state: bytes,
+    at: datetime,
+) -> None:
+    """Keep a folded state, unless a newer one is there already."""
+    connection.exec_driver_sql(
+        "INSERT INTO recommender.profiles AS p (buyer_id, version, fingerprint, state, folded_at) "
+        "SELECT %(buyer)s, %(version)s, %(fingerprint)s, %(state)s, %(at)s WHERE EXISTS "
+        "(SELECT FROM recommender.buyers WHERE buyer_id = %(buyer)s) "
+        "ON CONFLICT (buyer_id) DO UPDATE SET version = excluded.version, fingerprint = excluded.fingerprint, "
+        "state = excluded.state, folded_at = excluded.folded_at "
+        "WHERE p.version < excluded.version OR p.fingerprint <> excluded.fingerprint",
+        {"buyer": buyer_id, "version": version, "fingerprint": fingerprint, "state": state, "at": at},
+    )
+    connection.exec_driver_sql(
+        "UPDATE recommender.buyers SET stale = false WHERE buyer_id = %s AND version = %s AND stale",
+        (buyer_id, version),
+    )
+
+
+def find_account(connection: sa.Connection, external_id: str) -> AccountRow | None:
+    row = connection.exec_driver_sql(
+        "SELECT account_id, external_id, traits FROM recommender.accounts WHERE external_id = %s",
+        (external_id,),
+    ).one_or_none()
+    return None if row is None else AccountRow(row[0], row[1], row[2])
+
+
+def account_by_id(connection: sa.Connection, account_id: int) -> AccountRow:
+    row = connection.exec_driver_sql(
+        "SELECT account_id, external_id, traits FROM recommender.accounts WHERE account_id = %s",
+        (account_id,),
+    ).one()
+    return AccountRow(row[0], row[1], row[2])
+
+
+def recent_events(
+    connection: sa.Connection, buyer_id: int, limit: int
+) -> list[tuple[datetime, str, str | None, str | None]]:
+    """→ (at, kind, asset id, asset title), newest first."""
+    rows = connection.exec_driver_sql(
+        "SELECT s.at, s.kind, s.asset_id, nullif(a.title, '') FROM recommender.signals s "
+        "LEFT JOIN recommender.assets a ON a.asset_id = s.asset_id WHERE s.identity_id IN "
+        "(SELECT identity_id FROM recommender.identities WHERE buyer_id = %s) ORDER BY s.at DESC LIMIT %s",
+        (buyer_id, limit),
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
