@@ -1,4 +1,4 @@
-"""The people and companies of the sample log, read from ``accounts.yaml``: who they are and how their story goes."""
+"""The people and companies of the sample log, and how their story goes, read from ``accounts.yaml``."""
 
 from __future__ import annotations
 
@@ -137,5 +137,7 @@ def _person(line: str, account_id: str, position: int) -> Person:
 
 
 def _plain(word: str) -> str:
-    german = word.lower().translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}))
-    return re.sub(r"[^a-z]", "", unicodedata.normalize("NFKD", german))
+    word = word.lower()
+    for sign, letters in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss")):
+        word = word.replace(sign, letters)
+    return re.sub(r"[^a-z]", "", unicodedata.normalize("NFKD", word))

@@ -35,7 +35,7 @@ CRAWLERS = (
 
 
 def generate(now: datetime, seed: int = 7) -> Iterator[dict[str, Any]]:
-    """All messages up to ``now`` (timezone-aware), oldest first; the same arguments give the same messages."""
+    """All messages up to ``now`` (timezone-aware), oldest first; same arguments, same messages."""
     readings = load_readings(SAMPLE_ROOT, now)
     letters = _letters(readings, now, seed)
     messages: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Tells what one member of a buying group does over the months, from the account's phases and the firm's assets."""
+"""Tells what one member of a buying group does over the months, from its account's phases and our assets."""
 
 from __future__ import annotations
 
@@ -141,17 +141,18 @@ class Life:
             known = known or (nameless and self._record.known_at is not None)
 
     def _choose(self, at: datetime, phase: Phase) -> Reading | None:
+        """First a stage that suits the phase, then an asset of it, so that who has read all reads again."""
         moment = timestamp(at)
-        open_now = [reading for reading in self._readings if reading.published_at <= moment]
-        if not open_now:
+        by_stage: dict[str, list[Reading]] = {}
+        for reading in self._readings:
+            if reading.published_at <= moment:
+                by_stage.setdefault(reading.stage, []).append(reading)
+        if not by_stage:
             return None
         appetite = APPETITE[phase.name]
-        per_stage = Counter(reading.stage for reading in open_now)
-        weights = [
-            appetite[reading.stage] / per_stage[reading.stage] * self._liking[reading.asset_id]
-            for reading in open_now
-        ]
-        return self._rng.choices(open_now, weights)[0]
+        stage = self._rng.choices(list(by_stage), [appetite[name] for name in by_stage])[0]
+        shelf = by_stage[stage]
+        return self._rng.choices(shelf, [self._liking[reading.asset_id] for reading in shelf])[0]
 
     def _first_liking(self, reading: Reading) -> float:
         liking = 3.0 if self._person.persona in reading.personas else 0.6
@@ -177,7 +178,7 @@ class Life:
             share = round(min(1.0, self._rng.betavariate(2.2, 1.4)), 2)
             record.track(at, "Video Watched", reading, known=known, share=share)
         elif reading.kind in WEBINARS and first and not self._shy:
-            self._webinar(at, reading, known)
+            self._webinar(at, reading)
         elif self._rng.random() < 0.2:
             record.page(at, reading.title, reading.url, known=known)
         else:
@@ -204,7 +205,7 @@ class Life:
             known = True
         self._record.track(at, "Asset Downloaded", reading, known=known)
 
-    def _webinar(self, at: datetime, reading: Reading, known: bool) -> None:
+    def _webinar(self, at: datetime, reading: Reading) -> None:
         self._give_name(at)
         self._record.track(at + timedelta(seconds=1), "Webinar Registered", reading)
         held = (at + timedelta(days=self._rng.randrange(2, 12))).replace(hour=13, minute=0, second=0)
@@ -235,6 +236,10 @@ class Life:
             self._record.identify(at)
 
 
+def _at_hour(day: datetime, hour: int, rng: random.Random) -> datetime:
+    return day.replace(hour=hour, minute=rng.randrange(60), second=rng.randrange(60), microsecond=0)
+
+
 def sales_moments(
     record: Recorder, colleague: Recorder, account: Account, now: datetime, rng: random.Random
 ) -> None:
@@ -243,13 +248,13 @@ def sales_moments(
     if decision is None:
         return
     opened = dict(account.moments)["opened"]
-    asked = now - timedelta(days=decision.begins - 0.3 * (decision.begins - opened))
+    asked = _at_hour(now - timedelta(days=decision.begins - 0.3 * (decision.begins - opened)), 8, rng)
     if record.known_at is None or record.known_at > asked:
         record.identify(asked - timedelta(minutes=4))
     record.track(asked, "Demo Requested", None, url=f"{SITE}/demo-request", note="please call in the morning")
     span = decision.begins - decision.ends
     for number in range(3 if span < 50 else 5):
-        at = asked + timedelta(days=3 + number * 0.85 * (span - 5) / 5, hours=rng.uniform(-2, 2))
+        at = _at_hour(asked + timedelta(days=3 + number * 0.85 * (span - 5) / 5), 12, rng)
         if at < now:
             record.track_crm(
                 at, "Meeting Held", minutes=rng.choice((30, 45, 60)), form=rng.choice(("video", "on site"))
@@ -263,4 +268,4 @@ def sales_moments(
     }
     names = {"opened": "Opportunity Opened", "won": "Opportunity Won", "lost": "Opportunity Lost"}
     for name, days in account.moments:
-        record.track_crm(now - timedelta(days=days, hours=-2), names[name], **deal)
+        record.track_crm(_at_hour(now - timedelta(days=days), 15, rng), names[name], **deal)

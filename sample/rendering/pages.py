@@ -1,4 +1,4 @@
-"""Sets a source as a whole web page, with the navigation, banner and footer a real site wraps around its text."""
+"""Sets a source as a whole web page, with the navigation, banner and footer of a real site around its text."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def _article(fields: dict[str, Any], words: dict[str, Any], body: str) -> str:
 <p class="standfirst">{escape(fields["summary"])}</p>
 {body}
 </article></main>
-<aside><h2>{heading}</h2><p>{pitch}</p><form action="/letter"><input name="email"><button>{words["button"]}</button>
+<aside><h2>{heading}</h2><p>{pitch}</p>
+<form action="/letter"><input name="email"><button>{words["button"]}</button>
 </form></aside>"""
 
 

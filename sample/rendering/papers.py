@@ -46,8 +46,8 @@ def render_paper(fields: dict[str, Any], text: str) -> bytes:
         pagesize=A4,
         leftMargin=25 * mm,
         rightMargin=25 * mm,
-        topMargin=26 * mm,
-        bottomMargin=24 * mm,
+        topMargin=24 * mm,
+        bottomMargin=22 * mm,
         title=fields["title"],
         author=fields.get("author", "Isbryn"),
         subject=fields["summary"],
@@ -77,7 +77,7 @@ def render_paper(fields: dict[str, Any], text: str) -> bytes:
 def _styles(accent: Color, *, serif: bool) -> dict[str, ParagraphStyle]:
     face = "Times-Roman" if serif else "Helvetica"
     body = ParagraphStyle(
-        "body", fontName=face, fontSize=11 if serif else 9.5, leading=15.5 if serif else 13, spaceAfter=7
+        "body", fontName=face, fontSize=11 if serif else 9.5, leading=15.5 if serif else 12.6, spaceAfter=7
     )
     if serif:
         body.alignment = TA_JUSTIFY
@@ -85,7 +85,7 @@ def _styles(accent: Color, *, serif: bool) -> dict[str, ParagraphStyle]:
         "body": body,
         "item": ParagraphStyle("item", parent=body, spaceAfter=3, alignment=0),
         "cell": ParagraphStyle(
-            "cell", parent=body, fontName="Helvetica", fontSize=9, leading=11.5, spaceAfter=0
+            "cell", parent=body, fontName="Helvetica", fontSize=8.8, leading=11, spaceAfter=0, alignment=0
         ),
         "title": ParagraphStyle(
             "title",
@@ -108,7 +108,7 @@ def _styles(accent: Color, *, serif: bool) -> dict[str, ParagraphStyle]:
             fontSize=14,
             leading=18,
             textColor=accent,
-            spaceBefore=12,
+            spaceBefore=12 if serif else 7,
             spaceAfter=6,
             keepWithNext=1,
         ),
@@ -161,8 +161,8 @@ def _table(block: Block, style: ParagraphStyle, accent: Color) -> Table:
             ("BACKGROUND", (0, 0), (-1, 0), accent),
             ("LINEBELOW", (0, 1), (-1, -1), 0.4, HexColor("#C5CED6")),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
-            ("TOPPADDING", (0, 0), (-1, -1), 4),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 4),
+            ("TOPPADDING", (0, 0), (-1, -1), 3),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
         ],
     )
 
