@@ -30,7 +30,7 @@ _ATTRIBUTES = {
 _BARE_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>|<(?:script|style|iframe|svg|math)\b", re.IGNORECASE)
 _BLOCKS = _words(
     "address article aside blockquote body dd details div dl dt fieldset figcaption figure footer form h1 h2 "
-    "h3 h4 h5 h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead title tr ul"
+    "h3 h4 h5 h6 header hr li main nav ol p pre section summary table td th title tr ul"
 )
 _SILENT = _words("script style noscript template svg math iframe object embed head")
 
@@ -116,4 +116,4 @@ def _before(tag: str) -> str:
 def _after(tag: str) -> str:
     if tag in ("td", "th"):
         return "\x01"  # becomes a bar between cells; control signs cannot come from parsed HTML
-    return "\n" if tag in ("li", "tr") else "\n\n" if tag in _BLOCKS else ""
+    return "\n\n" if tag in _BLOCKS and tag not in ("li", "tr") else ""

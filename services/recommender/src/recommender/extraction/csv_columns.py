@@ -1,4 +1,4 @@
-"""From the cells of a CSV row to the fields of an asset: names matched forgivingly, lists and weights read."""
+"""From the cells of a CSV row to the fields of an asset: names matched forgivingly, lists read."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _list(value: str) -> list[str]:
 
 
 def read_stages(value: str) -> dict[str, float]:
-    """`awareness:0.7|decision:0.3`, `awareness=70%; decision=30%`, a bare name (weight 1), or a JSON object."""
+    """`awareness:0.7|decision:0.3`, `awareness=70%; decision=30%`, a bare name (weight 1), or JSON."""
     if value.startswith("{"):
         loaded = _object(value, "stages")
         weights = {name: weight for name, weight in loaded.items() if isinstance(weight, int | float)}
@@ -184,7 +184,7 @@ def read_stages(value: str) -> dict[str, float]:
             match = None
             weight = 0.0
         if match is None or not match.group(1).strip(":="):
-            raise CellUnreadable(f"stages: “{part.strip()[:40]}” is not like awareness:0.7|decision:0.3.")
+            raise CellUnreadable(f"stages: “{part.strip()[:40]}” is not like awareness:0.7.")
         stages[match.group(1)] = weight / 100 if match.group(3) else weight
     return stages
 

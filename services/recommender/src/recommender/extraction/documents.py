@@ -17,7 +17,7 @@ from recommender.extraction.limits import MEBIBYTE, Limits
 from recommender.extraction.markdown import read_markdown
 from recommender.extraction.pdf import read_pdf
 from recommender.extraction.plaintext import read_text
-from recommender.extraction.prose import has_words, one_line, shorten, summarise, tidy
+from recommender.extraction.prose import has_words, leading_title, one_line, shorten, summarise, tidy
 from recommender.extraction.slides import read_pptx
 from recommender.extraction.sniffing import sniff
 from recommender.extraction.webpage import read_html
@@ -73,8 +73,9 @@ def extract(data: bytes, filename: str, declared_type: str | None, limits: Limit
 
 def _finish(content: Content, form: str, filename: str, limits: Limits) -> Extracted:
     warnings = list(content.warnings)
-    title = one_line(content.title or "")
-    body = _without_leading(tidy(content.body), title)
+    body = tidy(content.body)
+    title = one_line(content.title or leading_title(body) or "")
+    body = _without_leading(body, title)
     if not has_words(body):
         if not has_words(title):
             raise NoText("The file holds no text; check what is in it and upload it again.")

@@ -9,7 +9,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 _MIN_LETTERS = 40
 _READ_CHARACTERS = 4_000
-_MIN_CONFIDENCE = 0.6
+_MIN_CONFIDENCE = 0.4
 _CODE = re.compile(r"[a-zA-Z]{2}(?=$|[-_ ,])")
 
 _lock = threading.Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 
 from recommender.extraction.prose import sentences, shorten, tidy
 
@@ -18,6 +19,7 @@ _ENGLISH = frozenset(
 _ENGLISH_SHARE = 0.12
 _WORD = re.compile(r"[^\W\d_]+")
 _LATIN_END = "\u024f"
+_FULL_ENOUGH = 0.4
 
 
 def letters_per_token(text: str) -> float:
@@ -59,22 +61,35 @@ def split_passages(
     head = tidy("\n\n".join(part for part in (title, summary) if part))
     body = tidy(body)
     ratio = letters_per_token(body or head)
-    passages = _pack(_pieces(body, max_tokens, ratio), max_tokens, overlap, ratio)
+    passages = _pack(_pieces(body, max_tokens, ratio), max_tokens, overlap)
     if head:
         passages.insert(0, _fitted(head, max_tokens, ratio))
     return _spread(passages, max_passages)
 
 
-def _pieces(text: str, max_tokens: int, ratio: float) -> list[tuple[str, bool]]:
-    """(sentence, whether it begins a paragraph), none longer than `max_tokens`."""
-    pieces: list[tuple[str, bool]] = []
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A sentence, its tokens, and, when it begins a paragraph, those of the whole paragraph (else 0)."""
+
+    text: str
+    tokens: float
+    paragraph: float = 0.0
+
+
+def _pieces(text: str, max_tokens: int, ratio: float) -> list[_Piece]:
+    """The sentences of `text` in order, none longer than `max_tokens`."""
+    pieces: list[_Piece] = []
     for paragraph in filter(None, text.split("\n\n")):
-        begins = True
-        for line in paragraph.split("\n"):
-            for sentence in sentences(line):
-                for part in _cut(sentence, max_tokens, ratio):
-                    pieces.append((part, begins))
-                    begins = False
+        parts = [
+            part
+            for line in paragraph.split("\n")
+            for sentence in sentences(line)
+            for part in _cut(sentence, max_tokens, ratio)
+        ]
+        found = [_Piece(part, estimate_tokens(part, ratio)) for part in parts]
+        if found:
+            found[0] = replace(found[0], paragraph=sum(piece.tokens for piece in found))
+        pieces.extend(found)
     return pieces
 
 
@@ -99,42 +114,41 @@ def _cut(sentence: str, max_tokens: int, ratio: float) -> list[str]:
     return parts
 
 
-def _pack(pieces: list[tuple[str, bool]], max_tokens: int, overlap: int, ratio: float) -> list[str]:
+def _pack(pieces: list[_Piece], max_tokens: int, overlap: int) -> list[str]:
     passages: list[str] = []
-    current: list[tuple[str, bool]] = []
-    sizes: list[float] = []
+    current: list[_Piece] = []
+    total = 0.0
     fresh = 0  # pieces in `current` that no passage holds yet
-    for piece, begins in pieces:
-        tokens = estimate_tokens(piece, ratio)
-        total = sum(sizes)
+    for piece in pieces:
         # A paragraph end is a better place to cut than the middle of the next paragraph.
-        if fresh and (total + tokens > max_tokens or (begins and total > 0.75 * max_tokens)):
+        before_paragraph = total + piece.paragraph > max_tokens and total > _FULL_ENOUGH * max_tokens
+        if fresh and (total + piece.tokens > max_tokens or (piece.paragraph and before_paragraph)):
             passages.append(_joined(current))
-            current, sizes = _tail(current, sizes, min(overlap, max_tokens - tokens))
+            current = _tail(current, min(overlap, max_tokens - piece.tokens))
+            total = sum(kept.tokens for kept in current)
             fresh = 0
-        current.append((piece, begins))
-        sizes.append(tokens)
+        current.append(piece)
+        total += piece.tokens
         fresh += 1
     if fresh:
         passages.append(_joined(current))
     return passages
 
 
-def _tail(
-    current: list[tuple[str, bool]], sizes: list[float], allowance: float
-) -> tuple[list[tuple[str, bool]], list[float]]:
+def _tail(pieces: list[_Piece], allowance: float) -> list[_Piece]:
+    """The last pieces that together have at most `allowance` tokens, never all of them."""
     kept = 0
-    size = 0.0
-    while kept < len(current) - 1 and size + sizes[-1 - kept] <= allowance:
-        size += sizes[-1 - kept]
+    tokens = 0.0
+    while kept < len(pieces) - 1 and tokens + pieces[-1 - kept].tokens <= allowance:
+        tokens += pieces[-1 - kept].tokens
         kept += 1
-    return (current[-kept:], sizes[-kept:]) if kept else ([], [])
+    return pieces[len(pieces) - kept :]
 
 
-def _joined(pieces: list[tuple[str, bool]]) -> str:
-    text = pieces[0][0]
-    for piece, begins in pieces[1:]:
-        text += ("\n\n" if begins else " ") + piece
+def _joined(pieces: list[_Piece]) -> str:
+    text = pieces[0].text
+    for piece in pieces[1:]:
+        text += ("\n\n" if piece.paragraph else " ") + piece.text
     return text
 
 

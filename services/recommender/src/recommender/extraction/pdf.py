@@ -12,15 +12,15 @@ from pypdf.errors import PyPdfError
 from recommender.extraction.content import Content, Metadata, moment
 from recommender.extraction.errors import Encrypted, Malformed, NoText, TooLarge
 from recommender.extraction.limits import Limits
-from recommender.extraction.pdf_layout import join_pages
+from recommender.extraction.pdf_layout import Run, join_pages, with_gaps
 from recommender.extraction.prose import has_words, one_line
 
 _DAMAGED = "The PDF is damaged or incomplete; open it, save it again as PDF and upload the new copy."
 _LOCKED = "The PDF is protected with a password; save a copy without one and upload that."
 # Titles that programs write when nobody gave one.
 _JUNK_TITLE = re.compile(
-    r"^(untitled|unbenannt|document\d*|dokument\d*|anonymous|title|word document|presentation\d*)$"
-    r"|^powerpoint[- ]"
+    r"^\(?(untitled|unbenannt|document\d*|dokument\d*|anonymous|unspecified|title|presentation\d*)\)?$"
+    r"|^powerpoint[- ]|^word document$"
     r"|^microsoft (office )?(word|powerpoint)|\.(docx?|pptx?|indd|pdf|qxp|rtf|odt)$",
     re.IGNORECASE,
 )
@@ -56,10 +56,9 @@ def _read(reader: PdfReader, limits: Limits) -> Content:
             break
         try:
             page = reader.pages[number]
+            text, runs = _page(page)
             if number == 0:
-                text, largest = _first_page(page)
-            else:
-                text = page.extract_text()
+                largest = _largest(runs)
         except (PyPdfError, KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
             broken += 1  # one unreadable page must not cost the reader the other forty
             text = ""
@@ -95,24 +94,28 @@ def _pages(count: int) -> str:
     return f"{count} page" if count == 1 else f"{count} pages"
 
 
-def _first_page(page: Any) -> tuple[str, str]:
-    """The text of the page, and what stands in its largest letters when that reads like a title."""
-    runs: list[tuple[float, str]] = []
+def _page(page: Any) -> tuple[str, list[Run]]:
+    """The text of a page, paragraphs that stand apart on the paper a blank line apart, and its runs."""
+    runs: list[Run] = []
 
     def visit(text: str, user: list[float], matrix: list[float], _font: object, size: float) -> None:
-        if has_words(text):
+        if text:
             scale = abs(matrix[3] or matrix[0] or 1.0) * abs(user[3] or 1.0)
-            runs.append((round(float(size) * scale, 1), text))
+            runs.append(Run(text, round(float(size) * scale, 1), float(matrix[5] * user[3] + user[5])))
 
     text = page.extract_text(visitor_text=visit)
-    if not runs:
-        return text, ""
-    sizes = [size for size, _ in runs]
-    biggest = max(sizes)
-    if biggest <= min(sizes):
-        return text, ""
-    title = one_line(" ".join(run for size, run in runs if size == biggest))
-    return text, title if 4 <= len(title) <= 200 else ""
+    spaced = with_gaps(runs)
+    return (spaced if "".join(spaced.split()) == "".join(text.split()) else text), runs
+
+
+def _largest(runs: list[Run]) -> str:
+    """What stands in the largest letters, when it reads like a title."""
+    worded = [run for run in runs if has_words(run.text)]
+    sizes = [run.size for run in worded]
+    if not sizes or max(sizes) <= min(sizes):
+        return ""
+    title = one_line(" ".join(run.text for run in worded if run.size == max(sizes)))
+    return title if 4 <= len(title) <= 200 else ""
 
 
 def _properties(reader: PdfReader) -> dict[str, str]:

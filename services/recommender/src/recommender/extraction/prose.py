@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 SUMMARY_CHARACTERS = 300
+TITLE_CHARACTERS = 120
 
 # Control signs, lone surrogates, soft hyphens, zero-width signs and byte order marks: PostgreSQL refuses
 # the first two, and the rest split words that a reader sees as one.
@@ -97,6 +98,22 @@ def summarise(body: str, characters: int = SUMMARY_CHARACTERS) -> str | None:
     if len(parts) > 1 and len(summary) + 1 + len(parts[1]) <= characters:
         summary = f"{summary} {parts[1]}"
     return shorten(summary, characters)
+
+
+def leading_title(body: str) -> str | None:
+    """The first line of `body` when it reads like a title: short, one phrase, and text comes after it."""
+    first, _, rest = body.partition("\n")
+    first = first.lstrip("# ").strip()
+    looks_like_one = (
+        has_words(first)
+        and len(first) <= TITLE_CHARACTERS
+        and not first.endswith((".", ",", ";", ":"))
+        and not first.startswith("- ")
+        and " | " not in first
+        and len(sentences(first)) == 1
+        and has_words(rest)
+    )
+    return first if looks_like_one else None
 
 
 def _is_running_text(paragraph: str) -> bool:

@@ -33,7 +33,7 @@ class Line:
 
 
 class InflatedStream:
-    """`read()` over a plain or gzip stream, told apart by the first bytes; inflation is counted and capped."""
+    """`read()` over a plain or gzip stream, told apart by its first bytes; inflation is capped."""
 
     def __init__(self, stream: BinaryIO, limits: RowLimits) -> None:
         self._stream = stream
@@ -91,7 +91,7 @@ class TextSource:
     """The text of an import: a sample of its beginning, then its lines."""
 
     def __init__(self, stream: BinaryIO, limits: RowLimits) -> None:
-        """Reads the sample at once; raises StreamBroken when the beginning is no text or cannot be unpacked."""
+        """Reads the sample; raises StreamBroken when the beginning is no text or cannot be unpacked."""
         self._limits = limits
         self._bytes = InflatedStream(stream, limits)
         head = bytearray()

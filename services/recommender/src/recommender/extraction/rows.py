@@ -114,10 +114,10 @@ def _array_rows(source: TextSource, limits: RowLimits) -> Iterator[Row]:
 def _record(number: int, loaded: object, text: str) -> Row:
     if not isinstance(loaded, dict):
         return _problem(number, "not_an_object", "The row is not a JSON object ({…}).")
-    if _ZERO_BYTE.search(text) and _ZERO_BYTE.search(orjson.dumps(loaded).decode()):
-        return _problem(number, "zero_byte", "The row holds a zero byte (\\u0000), which cannot be stored.")
     if text.count("{") + text.count("[") > _MAX_DEPTH and _depth_exceeds(loaded, _MAX_DEPTH):
         return _problem(number, "nested_too_deeply", f"The row is nested more than {_MAX_DEPTH} levels deep.")
+    if _ZERO_BYTE.search(text) and _ZERO_BYTE.search(orjson.dumps(loaded).decode()):
+        return _problem(number, "zero_byte", "The row holds a zero byte (\\u0000), which cannot be stored.")
     return Row(number, loaded)
 
 

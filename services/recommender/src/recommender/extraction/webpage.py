@@ -32,6 +32,7 @@ _FURNITURE = (
 )
 _BANNER = re.compile(r"cookie|consent|gdpr|ccpa|onetrust|usercentrics|truste", re.IGNORECASE)
 _MAX_NODES = 200_000
+_RULE = re.compile(r"[-|: ]+")
 
 
 def read_html(data: bytes, limits: Limits) -> Content:  # noqa: ARG001 - every reader takes the limits
@@ -104,7 +105,7 @@ def _paragraphs(text: str) -> str:
     out: list[str] = []
     before = ""
     for line in tidy(text).split("\n"):
-        if not line:
+        if not line or _RULE.fullmatch(line):
             continue
         kind = "item" if line.startswith("- ") else "row" if " | " in line or line.startswith("|") else ""
         if kind == "row":

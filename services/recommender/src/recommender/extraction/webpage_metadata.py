@@ -84,7 +84,8 @@ def _meta_tags(tree: Any) -> dict[str, str]:
 
 
 def _linked_data(tree: Any) -> dict[str, Any]:
-    """The first article described in JSON-LD; broken JSON-LD is common and counts as none."""
+    """The first article, or else dated thing, described in JSON-LD; broken JSON-LD is common and counts as none."""
+    second: dict[str, Any] = {}
     for script in tree.xpath("//script[@type='application/ld+json']")[:20]:
         text = script.text or ""
         if len(text) > _MAX_JSON_CHARACTERS:
@@ -98,7 +99,9 @@ def _linked_data(tree: Any) -> dict[str, Any]:
             kinds = kinds if isinstance(kinds, list) else [kinds]
             if any(kind in _ARTICLE_TYPES for kind in kinds if isinstance(kind, str)):
                 return node
-    return {}
+            if not second and ("datePublished" in node or "headline" in node):  # a video, an event, a course
+                second = node
+    return second
 
 
 def _nodes(loaded: Any) -> Iterator[dict[str, Any]]:
