@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -231,6 +232,6 @@ def test_a_model_that_turns_in_a_circle_is_filtered_with_complex_eigenvalues() -
 def test_arrays_that_do_not_fit_together_are_refused(field: str, value: Floats) -> None:
     tracks = Tracks.of(MODEL, [[ago(1, "chat"), ago(2, "chat")]])
     with pytest.raises(ValueError):
-        Tracks(**{name: value if name == field else getattr(tracks, name) for name in TRACK_FIELDS})
+        Tracks(**{**{name: getattr(tracks, name) for name in TRACK_FIELDS}, field: cast("Any", value)})
     with pytest.raises(ValueError, match="now"):
         filter_tracks(MODEL, tracks, float("nan"))

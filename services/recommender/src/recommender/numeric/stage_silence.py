@@ -8,6 +8,7 @@ over b, so an estimate does not depend on when it was looked at.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -100,42 +101,46 @@ def silence_transitions(model: StageModel, people: Floats, overlaps: Floats) -> 
     in a batch gives the same bits as one alone.
     """
     size = len(model.states)
-    result = np.broadcast_to(np.eye(size), (len(people), size, size)).copy()
-    for count in np.unique(people):
-        matrices = silence_matrices(model, float(count))
-        mine = np.flatnonzero(people == count)
-        for rows in np.split(mine, range(CHUNK, len(mine), CHUNK)):
-            result[rows] = _through_segments(matrices, overlaps[rows] / SECONDS_PER_MONTH)
+    result = np.empty((len(people), size, size))
+    distinct, which = np.unique(people, return_inverse=True)
+    known = [silence_matrices(model, float(count)) for count in distinct]
+    months = overlaps / SECONDS_PER_MONTH
+    for begin in range(0, len(people), CHUNK):
+        rows = slice(begin, begin + CHUNK)
+        result[rows] = _through_segments(known, which[rows], months[rows], size)
     return result
 
 
-def _through_segments(matrices: SilenceMatrices, months: Floats) -> Floats:
-    """Product over the segments that each silence runs through. months [M, G]; shape [M, S, S]."""
-    size = matrices.generators.shape[1]
-    result = np.broadcast_to(np.eye(size), (len(months), size, size)).copy()
-    begun = np.zeros(len(months), dtype=bool)
-    for segment in np.flatnonzero(months.any(axis=0)):
-        touched = months[:, segment] > 0
-        fresh, further = np.flatnonzero(touched & ~begun), np.flatnonzero(touched & begun)
-        if len(fresh):
-            result[fresh] = _transitions(matrices, int(segment), months[fresh, segment])
-        if len(further):
-            moved = _transitions(matrices, int(segment), months[further, segment])
-            result[further] = np.matmul(result[further], moved)
-        begun |= touched
+def _through_segments(
+    known: list[SilenceMatrices], which: NDArray[np.intp], months: Floats, size: int
+) -> Floats:
+    """Product over the segments that each silence runs through. which [M], months [M, G]; shape [M, S, S]."""
+    result = np.broadcast_to(np.eye(size), (len(which), size, size)).copy()
+    begun = np.zeros(len(which), dtype=bool)
+    for segment in np.flatnonzero(months.any(axis=0)).tolist():
+        rows = np.flatnonzero(months[:, segment] > 0)
+        rows = rows[np.argsort(which[rows], kind="stable")]
+        moved = _transitions(known, which[rows], segment, months[rows, segment])
+        further = begun[rows]
+        result[rows[~further]] = moved[~further]
+        result[rows[further]] = np.matmul(result[rows[further]], moved[further])
+        begun[rows] = True
     return result
 
 
-def _transitions(matrices: SilenceMatrices, segment: int, months: Floats) -> Floats:
-    """exp(A · months) within one segment. months [M]; shape [M, S, S]."""
-    generator = matrices.generators[segment]
-    size = len(generator)
-    if not matrices.diagonal:
-        return np.asarray(expm(generator * months[:, None, None]), dtype=np.float64)
-    grown = np.exp(months[:, None] * matrices.values[segment])
-    moved = np.einsum("mk,kj->mj", grown, matrices.projectors[segment]).real
-    moved = np.maximum(moved, 0.0).reshape(-1, size, size)
-    faint = np.flatnonzero(months * matrices.pace[segment] > FAINT)
-    if len(faint):
-        moved[faint] = expm(generator * months[faint, None, None])
-    return np.asarray(moved, dtype=np.float64)
+def _transitions(
+    known: list[SilenceMatrices], which: NDArray[np.intp], segment: int, months: Floats
+) -> Floats:
+    """exp(A · months) within one segment. which [M] not falling, months [M]; shape [M, S, S]."""
+    groups = np.concatenate(([0], np.flatnonzero(np.diff(which)) + 1, [len(which)])).tolist()
+    size = known[0].generators.shape[1]
+    moved = np.empty((len(which), size * size))
+    for begin, end in itertools.pairwise(groups):
+        matrices, span = known[which[begin]], months[begin:end, None]
+        grown = np.exp(span * matrices.values[segment])
+        moved[begin:end] = np.einsum("mk,kj->mj", grown, matrices.projectors[segment]).real
+        if not matrices.diagonal or span.max() * matrices.pace[segment] > FAINT:
+            exact = np.flatnonzero((span[:, 0] * matrices.pace[segment] > FAINT) | (not matrices.diagonal))
+            powers = matrices.generators[segment] * span[exact, :, None]
+            moved[begin + exact] = expm(powers).reshape(len(exact), -1)
+    return np.maximum(moved, 0.0).reshape(-1, size, size)
