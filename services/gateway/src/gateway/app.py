@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Mapping
 
@@ -60,7 +61,9 @@ def create_app(
     health.init_app(app, _checks(parts))
     routing.register(app, routes, access.guard)
     app.extensions["routes"] = routes
-    app.extensions["openapi"] = openapi.document(routes, version=settings.version)
+    app.extensions["openapi"] = functools.cache(
+        lambda: openapi.document(routes, version=settings.version)  # takes a while, and seldom needed
+    )
     app.extensions["parts"] = parts
     if start:
         parts.keys.refresh()
@@ -120,7 +123,7 @@ def _routes(app: Flask, parts: Parts) -> tuple[Route, ...]:
         *assets.routes(parts),
         *buyers.routes(parts),
         *clicks.routes(parts, answers),
-        *pages.routes(parts, lambda: app.extensions["openapi"]),
+        *pages.routes(parts, lambda: app.extensions["openapi"]()),
     )
 
 

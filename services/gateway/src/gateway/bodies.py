@@ -6,6 +6,7 @@ import zlib
 from typing import IO
 
 from flask import g, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from contract.signals import MAX_BATCH_BYTES
 from servicekit.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
@@ -26,10 +27,13 @@ def read_inflated(limit: int) -> bytes:
     """The whole body, gzip undone; never more than `limit` bytes and one chunk in memory. Else 413."""
     request.max_content_length = limit  # counts what comes over the wire, before it is inflated
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        return read_capped(request.stream, limit)
-    if encoding in ("gzip", "x-gzip"):
-        return _inflate(request.stream, limit)
+    try:
+        if encoding in ("", "identity"):
+            return read_capped(request.stream, limit)
+        if encoding in ("gzip", "x-gzip"):
+            return _inflate(request.stream, limit)
+    except RequestEntityTooLarge as error:
+        raise too_large(limit) from error
     raise UnsupportedMediaType(
         "Send the body plain or with Content-Encoding: gzip.", code="encoding_unsupported"
     )

@@ -6,7 +6,9 @@ sent everything must not stall this, so results it has not fetched wait in a fil
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import tempfile
 import threading
 import time
@@ -15,11 +17,16 @@ from dataclasses import dataclass
 from typing import IO
 from urllib.parse import urlsplit
 
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
 from servicekit.breaker import CircuitBreaker
-from servicekit.errors import UpstreamUnavailable
+from servicekit.errors import BadRequest, PayloadTooLarge, UpstreamUnavailable
 
 _CHUNK = 64 * 1024
 _IN_MEMORY = 1024 * 1024
+# How much of a refused body is still read, so that the client gets its answer and not a reset.
+_DRAINED_BYTES = 64 * 1024 * 1024
+_SLOW = "The recommender did not answer in time."
 _GONE = "The recommender broke off in the middle of its answer."
 
 
@@ -44,85 +51,104 @@ def exchange(
 ) -> StreamedAnswer:
     """Send `body` chunk by chunk and return as soon as the answer begins.
 
-    Raises `UpstreamUnavailable` when there is no connection or no answer; `timeout_seconds` bounds silence.
+    Raises `UpstreamUnavailable` when there is no connection or no answer, `BadRequest` or `PayloadTooLarge`
+    when the client's body breaks off or goes past its limit; `timeout_seconds` bounds silence.
     """
     if not breaker.allows():
         raise UpstreamUnavailable("The recommender is away; it is tried again shortly.")
-    parts = urlsplit(base_url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=min(2.0, timeout_seconds))
     try:
-        connection.connect()
-        connection.sock.settimeout(timeout_seconds)
-        connection.putrequest(method, parts.path + path, skip_accept_encoding=True)
-        for name, value in {**headers, "Transfer-Encoding": "chunked", "Connection": "close"}.items():
-            connection.putheader(name, value)
-        connection.endheaders()
-    except OSError as error:
-        breaker.failed()
-        connection.close()
-        raise UpstreamUnavailable("The recommender did not answer in time.") from error
-    sender = _Sender(connection, body)
-    sender.start()
-    try:
-        response = connection.getresponse()
+        upstream = _connect(base_url, method, path, headers, timeout_seconds)
     except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        sender.join(timeout_seconds)
-        if sender.client_left:
-            breaker.succeeded()
-            raise UpstreamUnavailable("The request broke off before its end.") from error
         breaker.failed()
-        raise UpstreamUnavailable("The recommender did not answer in time.") from error
+        raise UpstreamUnavailable(_SLOW) from error
+    sender = _Sender(upstream, body)
+    sender.start()
+    response = http.client.HTTPResponse(upstream, method=method)
+    try:
+        response.begin()
+    except (OSError, http.client.HTTPException) as error:
+        _hang_up(upstream)
+        sender.join(timeout_seconds)
+        if sender.client_error is not None:
+            breaker.succeeded()  # the client broke off, the recommender did nothing wrong
+            raise _clients_fault(sender.client_error) from error
+        breaker.failed()
+        raise UpstreamUnavailable(_SLOW) from error
     if response.status >= 500:
         breaker.failed()
     else:
         breaker.succeeded()
     found = {name.lower(): value for name, value in response.getheaders()}
-    return StreamedAnswer(response.status, found, _chunks(connection, response, sender, timeout_seconds))
+    return StreamedAnswer(response.status, found, _chunks(upstream, response, sender, timeout_seconds))
+
+
+def _connect(
+    base_url: str, method: str, path: str, headers: Mapping[str, str], timeout_seconds: float
+) -> socket.socket:
+    """A connection on which the head of the request has been sent."""
+    parts = urlsplit(base_url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=min(2.0, timeout_seconds))
+    connection.connect()
+    connected: socket.socket = connection.sock
+    connected.settimeout(timeout_seconds)
+    connection.putrequest(method, parts.path + path, skip_accept_encoding=True)
+    for name, value in {**headers, "Transfer-Encoding": "chunked", "Connection": "close"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    return connected
+
+
+def _clients_fault(error: Exception) -> BadRequest | PayloadTooLarge:
+    if isinstance(error, RequestEntityTooLarge):
+        return PayloadTooLarge("The body is larger than this address takes.")
+    return BadRequest("The request broke off before its end.", code="body_truncated")
+
+
+def _hang_up(connected: socket.socket) -> None:
+    """Shut down, and not only close: that alone wakes a thread which waits on the socket."""
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+    connected.close()
 
 
 class _Sender(threading.Thread):
-    """Copies the client's body to the recommender; once that has hung up, reads on and throws away.
+    """Copies the client's body to the recommender; once that has hung up, reads on and throws away."""
 
-    Reading on keeps the connection to the client in step, so that it gets the answer it waits for.
-    """
-
-    def __init__(self, connection: http.client.HTTPConnection, body: IO[bytes]) -> None:
+    def __init__(self, upstream: socket.socket, body: IO[bytes]) -> None:
         super().__init__(name="import-sender", daemon=True)
-        self._connection = connection
+        self._upstream = upstream
         self._body = body
-        self.client_left = False
+        self.client_error: Exception | None = None
 
     def run(self) -> None:
-        sending = True
-        while True:
+        sending, drained = True, 0
+        while drained < _DRAINED_BYTES:
             try:
                 chunk = self._body.read(_CHUNK)
-            except (OSError, ValueError):
-                # The client went away: without the last chunk the recommender sees a broken body.
-                self.client_left = True
-                self._connection.close()
+            except (OSError, ValueError, HTTPException) as error:
+                # Without the last chunk the recommender sees a body that broke off, which it is.
+                self.client_error = error
+                _hang_up(self._upstream)
                 return
             if sending:
                 sending = self._send(chunk)
+            else:
+                drained += len(chunk)
             if not chunk:
                 return
 
     def _send(self, chunk: bytes) -> bool:
         frame = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b"0\r\n\r\n"
         try:
-            self._connection.send(frame)
-        except (OSError, http.client.HTTPException):
+            self._upstream.sendall(frame)
+        except OSError:
             return False
         return True
 
 
 def _chunks(
-    connection: http.client.HTTPConnection,
-    response: http.client.HTTPResponse,
-    sender: _Sender,
-    timeout_seconds: float,
+    upstream: socket.socket, response: http.client.HTTPResponse, sender: _Sender, timeout_seconds: float
 ) -> Iterator[bytes]:
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
         inbox = _Inbox(response, spool)
@@ -130,10 +156,12 @@ def _chunks(
         try:
             yield from inbox.read(timeout_seconds)
         finally:
-            connection.close()
+            _hang_up(upstream)
             inbox.join(timeout_seconds)
+            response.close()
+            # The next request of this client begins where this body ends, so it must have been read.
             sender.join(timeout_seconds)
-    if inbox.failed:
+    if inbox.failed or sender.is_alive():
         raise UpstreamUnavailable(_GONE)
 
 

@@ -193,7 +193,7 @@ def main() -> None:
 
     # The addresses of nothing: writing the contract down starts no loop and opens no connection.
     app = create_app(GatewaySettings.load(database_url="postgresql://nowhere/none"), start=False)
-    sys.stdout.buffer.write(render(app.extensions["openapi"]))
+    sys.stdout.buffer.write(render(app.extensions["openapi"]()))
 
 
 if __name__ == "__main__":

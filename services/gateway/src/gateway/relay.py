@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 
 import orjson
 from flask import Response, request
@@ -11,6 +12,8 @@ from gateway.routing import PROBLEM
 from servicekit.http import UpstreamResponse
 from servicekit.wire import dumps
 
+# Everything that may stand in a query as it is; only bytes that may not are encoded.
+_QUERY_SAFE = "%/?:@!$&'()*+,;=-._~[]{}|^`\"<>\\"
 _REQUEST_HEADERS = ("Content-Type", "Content-Encoding", "If-Match", "If-None-Match", "Accept")
 _ANSWER_HEADERS = (
     "content-type",
@@ -32,7 +35,7 @@ def forwarded_headers() -> dict[str, str]:
 
 def with_query(path: str) -> str:
     """The path with the client's query string, as it was sent."""
-    query = request.query_string.decode("latin-1")
+    query = quote(request.query_string, safe=_QUERY_SAFE)
     return f"{path}?{query}" if query else path
 
 

@@ -19,7 +19,8 @@ PROBLEM = "application/problem+json"
 class AnyIdConverter(PathConverter):
     """An id of any printable text: it may hold slashes, and begin or end with one."""
 
-    regex = ".+?"
+    regex = "(?s:.+?)"
+    part_isolating = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,6 @@ class Route:
     errors: tuple[int, ...] = ()
     example: str = ""  # the part of a curl command after the address
     cross_origin: bool = False
-    public_path: str = ""  # where the documented path is not the plain translation of `path`
 
 
 def init_app(app: Flask) -> None:
@@ -89,4 +89,11 @@ def init_app(app: Flask) -> None:
 def register(app: Flask, routes: tuple[Route, ...], guard: Callable[[Route, View], View]) -> None:
     for route in routes:
         if route.view is not None:
-            app.add_url_rule(route.path, route.name, guard(route, route.view), methods=[route.method])
+            app.add_url_rule(
+                route.path,
+                route.name,
+                guard(route, route.view),
+                methods=[route.method],
+                # An id may end with a slash, which a lenient rule would take away.
+                strict_slashes="<any_id:" in route.path,
+            )

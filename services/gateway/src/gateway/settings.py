@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from limits import parse_many
 from pydantic import Field, SecretStr, field_validator
 
 from servicekit.database import normalise_url
@@ -61,6 +62,13 @@ class GatewaySettings(Settings):
     @classmethod
     def _postgresql(cls, value: SecretStr) -> SecretStr:
         normalise_url(value.get_secret_value())
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _readable_rate(cls, value: str) -> str:
+        if value != "off":
+            parse_many(value)
         return value
 
     @field_validator("project_secret")

@@ -85,12 +85,16 @@ class ServiceClient:
         return response.status, found, self._chunks(response)
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        whole = False
         try:
             yield from response.stream(64 * 1024)
+            whole = True
         except HTTPError as error:
             self.breaker.failed()
             raise UpstreamUnavailable(f"The {self.name} broke off in the middle of its answer.") from error
         finally:
+            if not whole:
+                response.close()  # half an answer is still on it: it must not serve the next call
             response.release_conn()
 
     def _send(
@@ -108,7 +112,16 @@ class ServiceClient:
         sent = {**(headers or {}), **_forwarded(), DEADLINE_HEADER: str(int(timeout * 1000))}
         # Bytes may be sent twice without harm to what is stored: every write is idempotent by its id.
         retries = urllib3.Retry(
-            total=1, connect=1, read=0, other=0, redirect=0, status=0, backoff_factor=0, allowed_methods=None
+            total=1,
+            connect=1,
+            read=0,
+            other=0,
+            redirect=0,
+            status=0,
+            backoff_factor=0,
+            allowed_methods=None,
+            # Else a 413, 429 or 503 with Retry-After would be an exception, and its document lost.
+            respect_retry_after_header=False,
         )
         try:
             response = self._pool.request(
@@ -125,6 +138,9 @@ class ServiceClient:
         except (HTTPError, OSError) as error:
             self.breaker.failed()
             raise UpstreamUnavailable(f"The {self.name} did not answer in time.") from error
+        except BaseException:
+            self.breaker.failed()  # an open breaker's one trial must end, whatever ended it
+            raise
         if response.status >= 500:
             self.breaker.failed()
         else:

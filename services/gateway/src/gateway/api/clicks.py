@@ -14,6 +14,8 @@ from gateway.routing import Open, Route
 from gateway.signal_relay import TrackedSignal
 from servicekit.wire import dumps
 
+# The site that carried the link stays known to the site it leads to, as without the detour.
+_REFERRER = {"Referrer-Policy": "strict-origin-when-cross-origin"}
 _PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 
 
@@ -28,7 +30,9 @@ class ClickViews:
             self._parts.metrics.clicks.labels("prefetch").inc()
         else:
             self._parts.clicks.record(_signal(click, token))
-        response = Response(status=302, headers={"Location": click.url, "X-Robots-Tag": "noindex"})
+        response = Response(
+            status=302, headers={"Location": click.url, "X-Robots-Tag": "noindex", **_REFERRER}
+        )
         # The asset's own address must arrive byte for byte, and not resolved against ours.
         response.autocorrect_location_header = False
         return response

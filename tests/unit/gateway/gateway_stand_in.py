@@ -1,0 +1,342 @@
+"""A small recommender on a real socket: it speaks the internal API, keeps assets in a dict, and can fail."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.routing import PathConverter
+from werkzeug.serving import make_server
+
+STAGE = {
+    "name": "consideration",
+    "confidence": 0.61,
+    "distribution": {"awareness": 0.2, "consideration": 0.61, "decision": 0.19},
+    "evidence": [
+        {"signal": "Pricing Viewed", "at": "2026-01-01T00:00:00Z", "effect": 0.8, "text": "pricing"}
+    ],
+    "as_of": "2026-01-02T00:00:00Z",
+}
+
+
+class _AnyId(PathConverter):
+    regex = "(?s:.+?)"
+    part_isolating = False
+
+
+@dataclass(slots=True)
+class StandIn:
+    """What the stand-in was sent, and how it is told to misbehave."""
+
+    url: str = ""
+    assets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    status: int = 200  # answered instead of anything else when it is not 200
+    delay_seconds: float = 0.0
+    catalogue: list[dict[str, Any]] = field(default_factory=list)
+    nonsense: bool = False
+
+    def reset(self) -> None:
+        """As it was at the start, but at the same address."""
+        fresh = StandIn(url=self.url, catalogue=[content(number) for number in range(1, 9)])
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+
+    def last(self) -> dict[str, Any]:
+        return self.seen[-1]
+
+
+def content(number: int) -> dict[str, Any]:
+    return {
+        "id": f"asset-{number}",
+        "title": f"Title {number}",
+        "url": f"https://www.example.com/{number}",
+        "type": "blog",
+        "summary": f"Summary {number}",
+        "image_url": None,
+    }
+
+
+def _problem(status: int, code: str) -> Response:
+    document = {
+        "type": f"https://foreword.dev/problems/{code}",
+        "title": code,
+        "status": status,
+        "detail": code,
+        "instance": request.path,
+        "code": code,
+        "message": code,
+        "request_id": request.headers.get("X-Request-ID", ""),
+    }
+    headers = {"Retry-After": "3"} if status in (429, 503) else {}
+    return Response(
+        orjson.dumps(document), status=status, mimetype="application/problem+json", headers=headers
+    )
+
+
+def _json(value: Any, status: int = 200, **headers: str) -> Response:
+    return Response(orjson.dumps(value), status=status, mimetype="application/json", headers=headers)
+
+
+def _recommendation(asked: dict[str, Any], state: StandIn) -> dict[str, Any]:
+    chosen = state.catalogue[: asked.get("count", 5)]
+    items = [
+        {
+            **asset,
+            "rank": rank,
+            "score": 0.5,
+            "stage": "decision",
+            "reasons": [
+                {"code": "interest", "text": "Because you read about pumps"},
+                {"code": "popular", "text": "Popular with your industry, logistics"},
+            ],
+            "terms": {"interest": 0.5},
+        }
+        for rank, asset in enumerate(chosen, start=1)
+    ]
+    return {
+        "recommendation_id": "rec-1",
+        "items": items,
+        "stage": STAGE,
+        "meta": {
+            "request_id": request.headers.get("X-Request-ID", "r"),
+            "tier": "personal",
+            "degraded": False,
+            "model_version": "m1",
+            "catalogue_revision": 7,
+            "timings_ms": {"total": 1.0},
+        },
+        "warnings": [{"code": "seen", "detail": "3 assets were seen before"}],
+    }
+
+
+def _asset(asset_id: str, body: dict[str, Any], revision: int) -> dict[str, Any]:
+    return {
+        "id": asset_id,
+        "title": body["title"],
+        "url": body["url"],
+        "status": "approved",
+        "stage_estimate": None,
+        "embedding": {"model": None, "state": "pending"},
+        "revision": revision,
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+    }
+
+
+def make_app(state: StandIn) -> Flask:
+    app = Flask("stand_in", static_folder=None)
+    app.url_map.converters["any_id"] = _AnyId
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+
+    @app.before_request
+    def misbehave() -> Response | None:
+        time.sleep(state.delay_seconds)
+        if state.nonsense:
+            return Response(b"<html>", status=200, mimetype="text/html")
+        return _problem(state.status, "told_to") if state.status != 200 else None
+
+    def note(body: bytes) -> None:
+        state.seen.append(
+            {
+                "method": request.method,
+                "path": request.path,
+                "raw": request.environ.get("REQUEST_URI", ""),
+                "query": request.query_string.decode(),
+                "headers": dict(request.headers),
+                "body": body,
+            }
+        )
+
+    @app.route("/v1/assets/<any_id:asset_id>", methods=["GET", "PUT", "PATCH", "DELETE"])
+    def asset(asset_id: str) -> Response:
+        body = request.get_data()
+        note(body)
+        known = state.assets.get(asset_id)
+        if request.method == "PUT":
+            try:
+                document = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                return _problem(400, "json_malformed")
+            state.assets[asset_id] = _asset(asset_id, document, 1)
+            return _json(state.assets[asset_id], 201 if known is None else 200, ETag='"1"')
+        if known is None:
+            return _problem(404, "asset_not_found")
+        if request.headers.get("If-Match") not in (None, '"1"'):
+            return _problem(412, "precondition_failed")
+        if request.method == "DELETE":
+            del state.assets[asset_id]
+            return Response(status=204)
+        if request.headers.get("If-None-Match") == '"1"':
+            return Response(status=304, headers={"ETag": '"1"'})
+        return _json(known, 200, ETag='"1"')
+
+    @app.get("/v1/assets")
+    def assets() -> Response:
+        note(b"")
+        return _json(
+            {"assets": list(state.assets.values()), "next_page_token": None, "total": len(state.assets)}
+        )
+
+    @app.post("/v1/assets:import")
+    def import_rows() -> Response:
+        stream = request.stream
+        note(b"")
+
+        def results() -> Iterator[bytes]:
+            number, waiting = 0, b""
+            while chunk := stream.read(8192):
+                *lines, waiting = (waiting + chunk).split(b"\n")
+                for _ in lines:
+                    number += 1
+                    yield orjson.dumps({"line": number, "result": "stored", "detail": "x" * 200}) + b"\n"
+            if waiting:
+                yield orjson.dumps({"line": number + 1, "result": "stored"}) + b"\n"
+
+        if request.headers.get("Content-Type") == "image/png":
+            return _problem(415, "unsupported_media_type")
+        return Response(results(), mimetype="application/x-ndjson")
+
+    @app.post("/v1/assets:upload")
+    def upload() -> Response:
+        files = request.files.getlist("files")
+        note(b"")
+        rows = [{"filename": f.filename, "result": "stored", "detail": str(len(f.read()))} for f in files]
+        return Response(b"".join(orjson.dumps(r) + b"\n" for r in rows), mimetype="application/x-ndjson")
+
+    @app.post("/v1/assets:preview")
+    def preview() -> Response:
+        note(request.get_data())
+        return _json({"stage_estimate": {}})
+
+    @app.get("/v1/coverage")
+    def coverage() -> Response:
+        note(b"")
+        return _json({"cells": []})
+
+    @app.post("/v1/signals")
+    def signals() -> Response:
+        body = request.get_data()
+        note(body)
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return _problem(400, "json_malformed")
+        many = document.get("batch", [document]) if isinstance(document, dict) else [document]
+        return _json({"accepted": len(many), "duplicates": 0, "dead_letters": 0})
+
+    @app.post("/v1/recommendations")
+    def recommend() -> Response:
+        note(request.get_data())
+        asked = orjson.loads(request.get_data())
+        if any(c.get("field") == "colour" for c in (asked.get("filter") or {}).get("must", [])):
+            return _problem(400, "filter_field_unknown")
+        return _json(_recommendation(asked, state))
+
+    @app.post("/v1/recommendations:batch")
+    def recommend_batch() -> Response:
+        body = request.get_data()
+        note(body)
+        answers = []
+        for line in body.splitlines():
+            asked = orjson.loads(line)
+            if asked.get("user_id") == "unwelcome":
+                answers.append(_problem(400, "refused").get_data() + b"\n")
+            else:
+                answer = _recommendation(asked, state)
+                answer["recommendation_id"] = "rec-" + str(asked.get("user_id"))
+                answers.append(orjson.dumps(answer) + b"\n")
+        return Response(b"".join(answers), mimetype="application/x-ndjson")
+
+    @app.post("/v1/explain")
+    def explain() -> Response:
+        note(request.get_data())
+        return _json({"asset_id": "asset-1", "eligible": True, "terms": {}})
+
+    @app.get("/v1/search")
+    def search() -> Response:
+        note(b"")
+        hits = [{**a, "rank": i, "score": 0.5} for i, a in enumerate(state.catalogue[:2], start=1)]
+        return _json({"items": hits, "meta": {}})
+
+    @app.get("/v1/buyers/<any_id:buyer_id>")
+    def buyer(buyer_id: str) -> Response:
+        note(b"")
+        return _json(
+            {
+                "user_id": buyer_id,
+                "ids": [{"kind": "user_id", "id": buyer_id}],
+                "account_id": None,
+                "traits": {},
+                "signal_count": 0,
+                "first_seen_at": None,
+                "last_seen_at": None,
+                "topics": [],
+                "stage": STAGE,
+                "recent_signals": [],
+            }
+        )
+
+    @app.get("/v1/buyers/<any_id:buyer_id>:export")
+    def export(buyer_id: str) -> Response:
+        note(b"")
+        return _json({"exported": buyer_id}, 200, **{"Content-Disposition": "attachment"})
+
+    @app.post("/v1/buyers/<any_id:buyer_id>:erase")
+    def erase(buyer_id: str) -> Response:
+        note(request.get_data())
+        return _json(
+            {"receipt_id": "e-1", "erased_at": "2026-01-01T00:00:00Z", "identities": 1, "signals": 2}
+        )
+
+    @app.get("/v1/accounts/<any_id:account_id>")
+    def account(account_id: str) -> Response:
+        note(b"")
+        return _json(
+            {
+                "account_id": account_id,
+                "traits": {},
+                "stage": STAGE,
+                "buying_group": [],
+                "surging_topics": [],
+                "topics": [],
+                "signal_count": 0,
+                "last_seen_at": None,
+            }
+        )
+
+    return app
+
+
+@contextmanager
+def serve(app: Flask) -> Iterator[str]:
+    """Any WSGI application on a free port of this machine, in threads. → its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+@contextmanager
+def running_stand_in() -> Iterator[StandIn]:
+    state = StandIn()
+    with serve(make_app(state)) as state.url:
+        state.reset()
+        yield state
+
+
+def gzipped(body: bytes) -> bytes:
+    return gzip.compress(body)

@@ -1,0 +1,99 @@
+"""Recommendations for an email run: order, bad lines, limits, and lines that the recommender leaves."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.api.batch import MAX_LINES
+from unit.gateway.gateway_fixtures import Gateway
+from unit.gateway.gateway_stand_in import content
+
+PATH = "/v1/recommendations:batch"
+
+
+def run(gateway: Gateway, body: bytes, **headers: str) -> list[dict[str, Any]]:
+    answer = gateway.client.post(PATH, data=body, headers=gateway.headers(**headers))
+    assert answer.status_code == 200, answer.get_data()
+    assert answer.mimetype == "application/x-ndjson"
+    return [orjson.loads(line) for line in answer.get_data().splitlines()]
+
+
+def test_answers_come_line_by_line_in_the_order_of_the_requests(gateway: Gateway) -> None:
+    users = [f"u{number}" for number in range(250)]
+    body = b"\n".join(orjson.dumps({"user_id": user, "channel": "email"}) for user in users)
+    lines = run(gateway, body)
+    assert [line["recommendation_id"] for line in lines] == [f"rec-{user}" for user in users]
+    assert lines[0]["items"][0]["click_url"].startswith("http://localhost/c/")
+    assert len(gateway.recommender.seen) == 3  # a hundred lines a block
+
+
+def test_the_batch_gives_what_the_single_request_gives(gateway: Gateway) -> None:
+    asked = {"user_id": "u", "count": 2}
+    single = gateway.client.post("/v1/recommendations", json=asked, headers=gateway.headers()).json
+    (line,) = run(gateway, orjson.dumps(asked))
+    for answer in (single, line):
+        answer.pop("recommendation_id")
+        for item in answer["items"]:
+            item.pop("click_url")  # seals the recommendation's id
+        answer["meta"].pop("request_id")
+    assert line == single
+
+
+def test_a_bad_line_is_a_problem_and_spoils_no_other(gateway: Gateway) -> None:
+    body = b"\n".join(
+        [
+            b'{"user_id": "a"}',
+            b'{"user_id": ',
+            b"[]",
+            b'{"count": 0}',
+            b'{"user_id": "unwelcome"}',
+            b"",
+            b'{"context": {"query": "' + b"x" * 70_000 + b'"}}',
+            b'{"user_id": "z"}\r',
+        ]
+    )
+    lines = run(gateway, body)
+    assert [line.get("code", line.get("recommendation_id")) for line in lines] == [
+        "rec-a",
+        "json_malformed",
+        "json_not_an_object",
+        "fields_invalid",
+        "refused",
+        "payload_too_large",
+        "rec-z",
+    ]
+    assert {line["instance"] for line in lines if "instance" in line} == {PATH}
+    assert all(line["status"] >= 400 for line in lines if "code" in line)
+
+
+def test_lines_are_limited_before_anything_is_asked(gateway: Gateway) -> None:
+    line = b'{"user_id": "u"}\n'
+    answer = gateway.client.post(PATH, data=line * (MAX_LINES + 1), headers=gateway.headers())
+    assert (answer.status_code, answer.json["code"]) == (413, "too_many_lines")
+    assert gateway.recommender.seen == []
+
+
+@pytest.mark.parametrize("body", [b"", b"\n \n"])
+def test_an_empty_batch_is_a_400(gateway: Gateway, body: bytes) -> None:
+    assert gateway.client.post(PATH, data=body, headers=gateway.headers()).status_code == 400
+
+
+def test_a_gzipped_batch_is_read(gateway: Gateway) -> None:
+    assert len(run(gateway, gzip.compress(b'{"user_id": "u"}'), **{"Content-Encoding": "gzip"})) == 1
+
+
+@pytest.mark.parametrize("how", ["status", "nonsense"])
+def test_each_line_falls_back_when_the_recommender_is_in_trouble(gateway: Gateway, how: str) -> None:
+    run(gateway, b'{"user_id": "u"}')
+    gateway.recommender.catalogue = [content(99)]
+    gateway.recommender.status = 503 if how == "status" else 200
+    gateway.recommender.nonsense = how == "nonsense"
+    lines = run(gateway, b'{"user_id": "a", "count": 1}\n{"count": 0}\n{"user_id": "b", "count": 2}')
+    assert [line.get("code") for line in lines] == [None, "fields_invalid", None]
+    assert lines[0]["meta"]["degraded"] is True
+    assert [len(line.get("items", [])) for line in lines] == [1, 0, 2]
+    assert lines[0]["items"][0]["id"] == "asset-1"
