@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def _locate(model: str, revision: str) -> tuple[Path, str]:
     """The folder with the model's files, and the name it goes by."""
     path = Path(model).expanduser()
     if path.is_dir():
-        return path.resolve(), path.resolve().name
+        # The name as given: following a link would name the model after where it happens to lie.
+        return path.resolve(), Path(os.path.abspath(path)).name
     if model in (_PACKAGED, f"sentence-transformers/{_PACKAGED}") and not revision:
         spec = importlib.util.find_spec(_PACKAGE)
         if spec is not None and spec.origin is not None:
