@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sample.cast import Account, Person, Reading
@@ -113,7 +113,14 @@ class Recorder:
             "region": account.region,
             "website": f"https://www.{account.account_id}.example",
         }
-        self._add("group", at, True, groupId=account.account_id, traits=company, context=self._web_context())
+        self._add(
+            "group",
+            at + timedelta(milliseconds=400),
+            True,
+            groupId=account.account_id,
+            traits=company,
+            context=self._web_context(),
+        )
 
     def alias(self, at: datetime) -> None:
         """Tells that this device's anonymous id was the known person all along."""

@@ -59,7 +59,9 @@ class Life:
         self._record = recorder
         self._account: Account = recorder.account
         self._person: Person = recorder.person
-        self._readings = readings
+        self._shelves = {
+            stage: [reading for reading in readings if reading.stage == stage] for stage in ORDER
+        }
         self._now = now
         self._rng = rng
         self._read: Counter[str] = Counter()
@@ -81,14 +83,16 @@ class Life:
         arrival = self._arrival()
         second_device = self._rng.random() < 0.3
         visits = 0
+        last = self._now - timedelta(days=1000)
         for phase in self._account.phases:
             if phase.name == "silent" or phase.ends >= arrival:
                 continue
             day = min(phase.begins, arrival) - self._rng.random() * 0.3 * self._gap(phase)
             while day > phase.ends and day > 0:
-                at = self._moment(day)
+                at = max(self._moment(day), last + timedelta(minutes=100))
                 if at <= self._now:
                     self._visit(at, phase)
+                    last = at
                     visits += 1
                     if visits == 12 and second_device and self._record.known_at:
                         self._change_device(at + timedelta(hours=9))
@@ -118,7 +122,9 @@ class Life:
     def _moment(self, day: float) -> datetime:
         """A working hour about ``day`` days ago, seldom at a weekend."""
         at = self._now - timedelta(days=day)
-        if at.weekday() >= 5 and self._rng.random() < 0.85:
+        # Drawn on every day, so that the story does not turn on which day of the week it is told.
+        moves = self._rng.random() < 0.85
+        if at.weekday() >= 5 and moves:
             at -= timedelta(days=at.weekday() - 4)
         hour = self._rng.triangular(7.0, 19.0, 10.5) - UTC_OFFSETS[self._account.region]
         start = at.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -142,16 +148,12 @@ class Life:
 
     def _choose(self, at: datetime, phase: Phase) -> Reading | None:
         """First a stage that suits the phase, then an asset of it, so that who has read all reads again."""
-        moment = timestamp(at)
-        by_stage: dict[str, list[Reading]] = {}
-        for reading in self._readings:
-            if reading.published_at <= moment:
-                by_stage.setdefault(reading.stage, []).append(reading)
-        if not by_stage:
-            return None
         appetite = APPETITE[phase.name]
-        stage = self._rng.choices(list(by_stage), [appetite[name] for name in by_stage])[0]
-        shelf = by_stage[stage]
+        stage = self._rng.choices(list(appetite), list(appetite.values()))[0]
+        moment = timestamp(at)
+        shelf = [reading for reading in self._shelves[stage] if reading.published_at <= moment]
+        if not shelf:
+            return None
         return self._rng.choices(shelf, [self._liking[reading.asset_id] for reading in shelf])[0]
 
     def _first_liking(self, reading: Reading) -> float:
@@ -187,11 +189,11 @@ class Life:
         if reading.kind in DOWNLOADS and first and self._rng.random() < 0.5:
             self._download(at + timedelta(seconds=35), reading, known)
         if reading.kind == "trial" and phase.name == "decision" and self._may_try():
-            self._give_name(at + timedelta(seconds=50))
-            record.track(at + timedelta(seconds=51), "Trial Started", reading)
+            self._give_name(at + timedelta(seconds=25))
+            record.track(at + timedelta(seconds=26), "Trial Started", reading)
             self._trial_done = True
         if self._person.position == 0 and sum(self._read.values()) >= 3:
-            self._give_name(at + timedelta(seconds=70))
+            self._give_name(at + timedelta(seconds=38))
 
     def _may_try(self) -> bool:
         hands_on = self._person.persona in ("operations", "it", "quality")
@@ -209,9 +211,10 @@ class Life:
         self._give_name(at)
         self._record.track(at + timedelta(seconds=1), "Webinar Registered", reading)
         held = (at + timedelta(days=self._rng.randrange(2, 12))).replace(hour=13, minute=0, second=0)
-        if held.weekday() < 5 and held < self._now and self._rng.random() < 0.7:
-            minutes = self._rng.randrange(18, 60)
-            joined = held + timedelta(seconds=self._rng.randrange(600))
+        held += timedelta(days=max(0, 7 - held.weekday()) if held.weekday() >= 5 else 0)
+        minutes = self._rng.randrange(18, 60)
+        joined = held + timedelta(seconds=self._rng.randrange(600))
+        if self._rng.random() < 0.55 and joined <= self._now:
             self._record.track(joined, "Webinar Attended", reading, minutes=minutes)
 
     def _give_name(self, at: datetime) -> None:

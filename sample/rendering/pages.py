@@ -1,4 +1,4 @@
-"""Sets a source as a whole web page, with the navigation, banner and footer of a real site around its text."""
+"""Sets a source as a whole web page, with the navigation, banner and footer of a real site around it."""
 
 from __future__ import annotations
 
