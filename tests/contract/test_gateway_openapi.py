@@ -58,7 +58,7 @@ def examples(gateway: Gateway) -> list[tuple[str, str, str, dict[str, Any]]]:
     """(path of the contract, method, address, what to send)"""
     event = {"json": {"userId": "u", "event": "x"}}
     ndjson = {"data": orjson.dumps(ASSET), "content_type": "application/x-ndjson"}
-    found = [
+    found: list[tuple[str, str, str, dict[str, Any]]] = [
         ("/v1/recommendations", "POST", "/v1/recommendations", {"json": {"user_id": "u"}}),
         ("/v1/recommendations", "POST", "/v1/recommendations", {"json": {"count": 0}}),
         ("/v1/recommendations", "GET", "/v1/recommendations?user_id=u", {}),

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 
 from gateway.app import create_app
 from gateway.keys import SCOPES, KeyKind, MemoryKeySource, make_key
@@ -25,7 +24,7 @@ class Gateway:
     """An application under test, its keys, and the recommender behind it."""
 
     app: Flask
-    client: FlaskClient
+    client: Any  # a FlaskClient, whose answers hold whatever JSON there is
     source: MemoryKeySource
     recommender: StandIn
     secret: str

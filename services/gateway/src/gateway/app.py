@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from flask import Flask, request
 
-from gateway import edge_headers, limits, openapi, routing
+from gateway import draining, edge_headers, limits, openapi, routing
 from gateway.access import AccessControl
 from gateway.api import assets, batch, buyers, clicks, pages, recommendations, signals
 from gateway.click_queue import ClickQueue
@@ -57,6 +57,7 @@ def create_app(
     routes = _routes(app, parts)
     _init_paths(app)
     limits.init_app(app)
+    draining.init_app(app)
     edge_headers.init_app(app, _cross_origin(routes))
     health.init_app(app, _checks(parts))
     routing.register(app, routes, access.guard)
