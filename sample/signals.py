@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     content = "".join(lines).encode()
     # No file name and no time inside the archive: the same log is the same file.
-    options.out.write_bytes(gzip.compress(content, mtime=0) if options.out.suffix == ".gz" else content)
+    options.out.write_bytes(gzip.compress(content, 6, mtime=0) if options.out.suffix == ".gz" else content)
     print(f"{len(lines)} signals written to {options.out}")
 
 

@@ -95,6 +95,7 @@ class Life:
                     last = at
                     visits += 1
                     if visits == 12 and second_device and self._record.known_at:
+                        last = at + timedelta(hours=10)
                         self._change_device(at + timedelta(hours=9))
                 day -= self._rng.expovariate(1.0 / self._gap(phase))
 

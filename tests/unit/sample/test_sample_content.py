@@ -111,7 +111,8 @@ def test_ages_count_back_from_now(assets: list[dict[str, Any]]) -> None:
 def test_the_committed_files_are_what_the_sources_make() -> None:
     for path, content in make_files(SAMPLE_ROOT):
         # Compressors differ between machines; what is inside must not.
-        assert _inside(path, path.read_bytes()) == _inside(path, content), path.name
+        committed = path.read_bytes()
+        assert committed == content or _inside(path, committed) == _inside(path, content), path.name
 
 
 def test_documents_and_papers_carry_no_time_of_making() -> None:
