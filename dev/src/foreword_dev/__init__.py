@@ -1,0 +1,1 @@
+"""Foreword on one machine: an embedded PostgreSQL, the three services, and the sample firm."""

@@ -40,3 +40,7 @@ def main() -> None:
     except SettingsInvalid as error:
         click.echo(str(error), err=True)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from servicekit import metrics
+from servicekit.gunicorn_logger import JsonLogger
 
 bind = f"{os.environ.get('FOREWORD_BIND', '0.0.0.0')}:{os.environ.get('FOREWORD_PORT', '8080')}"  # noqa: S104
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
@@ -27,7 +28,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 # The RED metrics and our own log lines say what an access log would, without ids and addresses.
 accesslog = None
 errorlog = "-"
-logconfig_dict: dict[str, Any] = {"version": 1, "disable_existing_loggers": False}
+logger_class = JsonLogger
 _metrics_port = int(os.environ.get("FOREWORD_METRICS_PORT", "9080"))
 
 if workers > 1:

@@ -1,0 +1,67 @@
+# Everything that is done with this repository. `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := services/servicekit services/contract services/embedder services/recommender services/gateway clients/python dev
+SOURCES := services/servicekit/src services/contract/src services/embedder/src services/recommender/src services/gateway/src clients/python/src dev/src sample scripts bench
+READY := $(VENV)/.ready
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Made anew when a version or a package's own dependencies change.
+$(READY): constraints.txt scripts/make-venv $(PACKAGES:=/pyproject.toml)
+	@PYTHON="$(PYTHON)" scripts/make-venv $(VENV) $(PACKAGES)
+	@touch $(READY)
+
+.PHONY: install
+install: $(READY) ## Make .venv with everything in it
+
+.PHONY: run
+run: $(READY) ## Start Foreword with the sample firm; Ctrl-C stops it
+	@exec $(BIN)/python -m foreword_dev.run
+
+.PHONY: test
+test: $(READY) ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+.PHONY: test-unit
+test-unit: $(READY) ## Run the fast tests: no torch, no database, no processes
+	$(BIN)/python -m pytest tests/unit tests/architecture -m "not slow" -p no:cacheprovider
+
+.PHONY: lint
+lint: $(READY) ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: $(READY) ## Check types, strictly
+	$(BIN)/mypy $(wildcard $(SOURCES))
+
+.PHONY: imports
+imports: $(READY) ## Check that dependencies run one way
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint types imports test ## All of it: lint, types, import contracts and tests
+
+.PHONY: openapi
+openapi: $(READY) ## Write docs/openapi.json from the code
+	$(BIN)/python -m gateway.openapi > docs/openapi.json
+
+.PHONY: constraints
+constraints: $(READY) ## Pin every installed version in constraints.txt
+	scripts/pin-versions $(VENV) > constraints.new && mv constraints.new constraints.txt
+
+.PHONY: clean
+clean: ## Remove .venv and caches; the data folder stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

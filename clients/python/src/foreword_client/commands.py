@@ -1,0 +1,103 @@
+"""The client's part of the `foreword` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+from foreword_client.client import Client, ForewordUnavailable, RequestRefused
+from foreword_client.importing import (
+    FileUnreadable,
+    ImportReport,
+    Kind,
+    import_file,
+    kind_of,
+    opened,
+)
+from foreword_client.importing import Progress as Places
+
+
+@click.group()
+def group() -> None:
+    """Commands that call a running Foreword."""
+
+
+def _key(given: str | None, data_dir: Path) -> str:
+    if given:
+        return given
+    path = data_dir / "keys.json"
+    try:
+        return str(orjson.loads(path.read_bytes())["secret"])
+    except (FileNotFoundError, KeyError, orjson.JSONDecodeError) as error:
+        raise click.ClickException(
+            f"Give a secret key with --key or FOREWORD_KEY; there is none in {path}."
+        ) from error
+
+
+@group.command("import")
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+@click.option("--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True)
+@click.option("--key", envvar="FOREWORD_KEY", help="Secret key; by default the one in <data dir>/keys.json.")
+@click.option(
+    "--as", "stated", type=click.Choice(["assets", "signals"]), help="What the files hold, if unclear."
+)
+@click.option("--restart", is_flag=True, help="Begin anew where an earlier import was stopped.")
+def import_files(
+    files: tuple[Path, ...], url: str, key: str | None, stated: Kind | None, restart: bool
+) -> None:
+    """Import FILES of assets (NDJSON, CSV) and signals (NDJSON of Segment calls), plain or gzip.
+
+    An import that is stopped goes on where it was; one that is run again doubles nothing.
+    """
+    data_dir = Path(os.environ.get("FOREWORD_DATA_DIR", ".foreword"))
+    client = Client(url, _key(key, data_dir))
+    places = Places(data_dir / "imports.json")
+    console = Console(stderr=True)
+    failed = False
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        for path in files:
+            try:
+                kind = stated or kind_of(path)
+                place = Places.key_of(path, url)
+                if restart:
+                    places.save(place, None)
+                bar = bars.add_task(path.name, total=_size(path, kind))
+                report = import_file(client, path, kind, places, place, partial(bars.advance, bar))
+            except FileUnreadable as error:
+                raise click.ClickException(str(error)) from error
+            except ForewordUnavailable as error:
+                raise click.ClickException(f"{error} Run the same command again to go on.") from error
+            except RequestRefused as error:
+                raise click.ClickException(f"Foreword refused {path.name}: {error}") from error
+            failed = failed or bool(report.results["failed"])
+            _tell(console, report)
+    if failed:
+        sys.exit(1)
+
+
+def _size(path: Path, kind: Kind) -> int:
+    """Bytes that the bar counts: of the inflated lines, or of the file as it is sent."""
+    if kind == "table":
+        return path.stat().st_size
+    with opened(path) as stream:
+        return sum(len(chunk) for chunk in iter(lambda: stream.read(1_048_576), b""))
+
+
+def _tell(console: Console, report: ImportReport) -> None:
+    counts = (
+        ", ".join(f"{count:,} {name}" for name, count in sorted(report.results.items())) or "nothing in it"
+    )
+    resumed = f" (went on from line {report.resumed_at_line + 1:,})" if report.resumed_at_line else ""
+    console.print(f"{report.path.name}: {counts}{resumed}", highlight=False)
+    for problem in report.problems:
+        console.print(f"  {problem}", style="yellow", highlight=False, markup=False)

@@ -1,0 +1,72 @@
+"""What `make run` prints: three buyers at different stages, what they are shown and why, and how to go on."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from foreword_client import Client, RequestRefused
+from foreword_dev.sample_firm import sample_buyers
+from foreword_dev.stack import Stack
+
+
+def show(stack: Stack, client: Client, console: Console) -> None:
+    if stack.settings.load_sample:
+        for buyer in sample_buyers():
+            _show_buyer(buyer, client, console)
+    _show_addresses(stack, console)
+
+
+def _show_buyer(buyer: dict[str, str], client: Client, console: Console) -> None:
+    try:
+        answer = client.recommend(user_id=buyer["user_id"], count=3, placement="demonstration")
+    except RequestRefused as error:
+        console.print(f"[yellow]No recommendation for {buyer['name']}:[/] {error}")
+        return
+    stage = answer.get("stage") or {}
+    console.print()
+    console.print(f"[bold]{escape(buyer['name'])}[/] · {escape(buyer['account_id'])}")
+    console.print(Padding(f"[dim]{escape(buyer['story'])}[/]", (0, 0, 0, 2)))
+    if stage:
+        named = f"[bold cyan]{stage['name']}[/] ({stage['confidence']:.0%})"
+        console.print(f"  stage: {named} · tier: {answer['meta']['tier']}")
+    console.print(Padding(_table(answer["items"]), (0, 0, 0, 2)))
+
+
+def _table(items: list[dict[str, Any]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for item in items:
+        reasons = "; ".join(reason["text"] for reason in item["reasons"][:2])
+        table.add_row(
+            f"{item['rank']}.",
+            f"{escape(item['title'])} [dim]({item['type']})[/]",
+            f"[green]{escape(reasons)}[/]",
+        )
+    return table
+
+
+def _show_addresses(stack: Stack, console: Console) -> None:
+    url = stack.url
+    user = sample_buyers()[1]["user_id"] if stack.settings.load_sample else "somebody"
+    body = orjson.dumps({"user_id": user, "count": 3}).decode()
+    table = Table.grid(padding=(0, 2))
+    table.add_row("API and docs", f"{url}/docs")
+    table.add_row("OpenAPI", f"{url}/openapi.json")
+    table.add_row("Metrics", f"http://127.0.0.1:{stack.settings.gateway.metrics}/metrics")
+    table.add_row("Keys", str(stack.settings.keys_file))
+    table.add_row("Logs", str(stack.settings.logs_dir))
+    console.print()
+    console.print(table)
+    console.print("\nAsk for a recommendation from another shell:\n")
+    # Printed raw and unwrapped, so that it works when pasted.
+    print(
+        f"curl -s {url}/v1/recommendations -H 'Authorization: Bearer {stack.keys['secret']}' "
+        f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    )
+    console.print("\nCtrl-C stops everything.")
