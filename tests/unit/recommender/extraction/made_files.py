@@ -26,14 +26,14 @@ ENGLISH = (
     "This guide describes how four manufacturers wrote their requirements down, and what they left out."
 )
 MORE_ENGLISH = (
-    "The first of them asked every department for a veto list. Nobody enjoyed it, yet the evaluation took six "
-    "weeks instead of six months, because the reasons to say no were on the table from the first day."
+    "The first of them asked every department for a veto list. Nobody enjoyed it, yet the evaluation took "
+    "six weeks instead of six months, because the reasons to say no were on the table from the first day."
 )
 CONTENT_TYPES = (
     '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
     '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-    '<Default Extension="xml" ContentType="application/xml"/><Override PartName="/word/document.xml" ContentType='
-    '"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>'
+    '<Default Extension="xml" ContentType="application/xml"/><Override PartName="/word/document.xml" '
+    'ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>'
 )
 RELATIONS = (
     '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
@@ -177,9 +177,11 @@ def zeros_archive(part: str, size: int, declared: int | None = None) -> bytes:
 
 PAGE = f"""<!doctype html><html lang="en-GB"><head><meta charset="utf-8">
 <title>Requirements | Northwind Pumps</title>
-<meta property="og:site_name" content="Northwind Pumps"><meta property="og:title" content="Requirements that last">
+<meta property="og:site_name" content="Northwind Pumps">
+<meta property="og:title" content="Requirements that last">
 <meta name="description" content="How four manufacturers wrote down what they need.">
-<meta property="og:image" content="/img/cover.png"><link rel="canonical" href="https://example.com/guides/requirements">
+<meta property="og:image" content="/img/cover.png">
+<link rel="canonical" href="https://example.com/guides/requirements">
 <script type="application/ld+json">{{"@context": "https://schema.org", "@graph": [{{"@type": "BlogPosting",
  "headline": "Requirements", "datePublished": "2025-03-04T09:30:00+01:00"}}]}}</script>
 <script>document.write("tracking text")</script><style>p {{ color: red }}</style></head>

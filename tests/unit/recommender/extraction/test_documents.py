@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from datetime import UTC, datetime
 
+import docx
 import pytest
 
 from recommender.extraction.content import Extracted
@@ -102,7 +103,10 @@ class TestPdf:
             read(pdf_pages(["one", "two", "three"]), max_pages=2)
 
 
-PDF_PAGE = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> >> >>"
+PDF_PAGE = (
+    b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R "
+    b"/Resources << /Font << /F 5 0 R >> >> >>"
+)
 CATALOG = b"<< /Type /Catalog /Pages 2 0 R >>"
 ONE_KID = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
 FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
@@ -152,13 +156,12 @@ class TestWord:
         found = read(word_file(), "guide.docx")
         assert found.title == "Writing requirements together"
         assert found.body == (
-            f"{ENGLISH}\n\nWhat to ask\n\n- Who signs?\n- Who says no?\n\nDepartment | Veto\nSecurity | yes\n\n{MORE_ENGLISH}"
+            f"{ENGLISH}\n\nWhat to ask\n\n- Who signs?\n- Who says no?\n\n"
+            f"Department | Veto\nSecurity | yes\n\n{MORE_ENGLISH}"
         )
         assert found.metadata.published_at is None  # the date in python-docx's template is nobody's
 
     def test_properties_count_when_a_person_wrote_them(self) -> None:
-        import docx
-
         document = docx.Document()
         document.add_paragraph(ENGLISH)
         document.core_properties.title = "The long way to yes"
@@ -289,7 +292,8 @@ class TestPage:
 
     @pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "utf-16"])
     def test_encodings(self, encoding: str) -> None:
-        page = f'<html><head><meta charset="{encoding}"><title>Prüfung</title></head><body><p>{GERMAN}</p></body></html>'
+        head = f'<head><meta charset="{encoding}"><title>Prüfung</title></head>'
+        page = f"<html>{head}<body><p>{GERMAN}</p></body></html>"
         assert read(page.encode(encoding), "a.html").body == GERMAN
 
     @pytest.mark.parametrize(

@@ -12,14 +12,15 @@ from recommender.extraction.passages import estimate_tokens, letters_per_token, 
 from unit.recommender.extraction.made_files import ENGLISH, GERMAN, MORE_ENGLISH
 
 DENSE_GERMAN = (
-    "Informationssicherheitsmanagementsysteme und Lieferantenbewertungen gehören ebenso dazu wie die Qualifizierung "
-    "der Mitarbeiterinnen und Mitarbeiter. Datenschutzbeauftragte, Betriebsräte und Fachabteilungen müssen frühzeitig "
-    "einbezogen werden; Gesamtbetriebskosten, Vertragslaufzeiten und Ausstiegsmöglichkeiten sind zu vergleichen."
+    "Informationssicherheitsmanagementsysteme und Lieferantenbewertungen gehören ebenso dazu wie die "
+    "Qualifizierung der Mitarbeiterinnen und Mitarbeiter. Datenschutzbeauftragte, Betriebsräte und "
+    "Fachabteilungen müssen frühzeitig einbezogen werden; Gesamtbetriebskosten, Vertragslaufzeiten "
+    "und Ausstiegsmöglichkeiten sind zu wägen."
 )
 FIGURES = "Q1 12,345.67 | Q2 98,765.43 | Q3 (1,204.00) | Q4 77.1 % | ISO-27001:2022 §4.2/3 – 24×7; "
 PORTUGUESE = (
-    "A equipe de compras descreveu os requisitos antes de conversar com os fornecedores, e por isso a avaliação "
-    "levou seis semanas em vez de seis meses, sem surpresas na negociação dos contratos."
+    "A equipe de compras descreveu os requisitos antes de conversar com os fornecedores, e por isso a "
+    "avaliação levou seis semanas em vez de seis meses, sem surpresas na negociação dos contratos."
 )
 
 

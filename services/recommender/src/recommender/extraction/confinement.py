@@ -62,11 +62,9 @@ def confine_process() -> None:
 
 
 def prefer_as_victim() -> None:
-    """Let the kernel end this process before the service, and give the service's threads the CPU first."""
+    """Let the kernel end this process, and not the service, when the container's memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    with contextlib.suppress(OSError):
-        os.nice(5)
 
 
 def allow_for_job(limits: Limits) -> None:

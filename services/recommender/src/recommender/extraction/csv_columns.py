@@ -183,7 +183,7 @@ def read_stages(value: str) -> dict[str, float]:
         except ValueError:
             match = None
             weight = 0.0
-        if match is None or not match.group(1).strip(":="):
+        if match is None or match.group(1)[0] in ":=":
             raise CellUnreadable(f"stages: “{part.strip()[:40]}” is not like awareness:0.7.")
         stages[match.group(1)] = weight / 100 if match.group(3) else weight
     return stages

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from lxml import etree
+
 from recommender.extraction.content import Content, Extracted
 from recommender.extraction.errors import ExtractionError, Malformed, NoText, TooLarge, TooMuchMemory
 from recommender.extraction.language import detect_language, language_code
@@ -26,6 +28,7 @@ from recommender.extraction.word import read_docx
 _MAX_TITLE_CHARACTERS = 300
 _MAX_SUMMARY_CHARACTERS = 1_000
 _SHORT_BODY_CHARACTERS = 100
+_TOO_MUCH_MEMORY = "Reading the file takes too much memory; split it or upload it in a simpler form."
 
 _READERS: Mapping[str, Callable[[bytes, Limits], Content]] = {
     "pdf": read_pdf,
@@ -54,21 +57,34 @@ def extract(data: bytes, filename: str, declared_type: str | None, limits: Limit
         content = _READERS[sniffed.form](data, limits)
         content = replace(content, warnings=(*sniffed.warnings, *content.warnings))
         return _finish(content, sniffed.form, filename, limits)
-    except ExtractionError:
+    except (ExtractionError, MemoryError) as error:
+        if _ran_out_of_memory(error):
+            raise TooMuchMemory(_TOO_MUCH_MEMORY) from error
         raise
-    except MemoryError as error:
-        raise TooMuchMemory(
-            "Reading the file takes too much memory; split it or upload it in a simpler form."
-        ) from error
     except RecursionError as error:
         raise Malformed(
             "The file is nested too deeply to be read; save it again in a simpler form."
         ) from error
     except Exception as error:
         # The parsers raise whatever their authors did not foresee; a hostile file makes no server error.
+        if _ran_out_of_memory(error):
+            raise TooMuchMemory(_TOO_MUCH_MEMORY) from error
         raise Malformed(
             "The file could not be read; open it, save it again and upload the new copy."
         ) from error
+
+
+def _ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory was the cause; libxml2 reports that as if the document were at fault."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, etree.LxmlError) and any(
+            entry.type == etree.ErrorTypes.ERR_NO_MEMORY for entry in error.error_log
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _finish(content: Content, form: str, filename: str, limits: Limits) -> Extracted:

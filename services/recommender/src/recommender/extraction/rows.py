@@ -89,7 +89,7 @@ def _json_rows(lines: Iterator[Line], limits: RowLimits) -> Iterator[Row]:
             except orjson.JSONDecodeError as error:
                 yield _problem(line.number, *_json_fault(text, error))
                 continue
-            yield _record(line.number, loaded, text)
+            yield _record(line.number, loaded, _suspect(text))
 
 
 def _array_rows(source: TextSource, limits: RowLimits) -> Iterator[Row]:
@@ -107,17 +107,28 @@ def _array_rows(source: TextSource, limits: RowLimits) -> Iterator[Row]:
     except orjson.JSONDecodeError as error:
         yield _problem(1, *_json_fault(text, error))
         return
+    suspect = _suspect(text)
     for number, element in enumerate(loaded, 1):
-        yield _record(number, element, text)
+        yield _record(number, element, suspect)
 
 
-def _record(number: int, loaded: object, text: str) -> Row:
+def _suspect(text: str) -> bool:
+    """Whether the text may hold a zero byte or great depth, so that its records are worth a second look."""
+    return "\\u0000" in text or text.count("{") + text.count("[") > _MAX_DEPTH
+
+
+def _record(number: int, loaded: object, suspect: bool) -> Row:
     if not isinstance(loaded, dict):
         return _problem(number, "not_an_object", "The row is not a JSON object ({…}).")
-    if text.count("{") + text.count("[") > _MAX_DEPTH and _depth_exceeds(loaded, _MAX_DEPTH):
-        return _problem(number, "nested_too_deeply", f"The row is nested more than {_MAX_DEPTH} levels deep.")
-    if _ZERO_BYTE.search(text) and _ZERO_BYTE.search(orjson.dumps(loaded).decode()):
-        return _problem(number, "zero_byte", "The row holds a zero byte (\\u0000), which cannot be stored.")
+    if suspect:
+        if _depth_exceeds(loaded, _MAX_DEPTH):
+            return _problem(
+                number, "nested_too_deeply", f"The row is nested more than {_MAX_DEPTH} levels deep."
+            )
+        if _ZERO_BYTE.search(orjson.dumps(loaded).decode()):
+            return _problem(
+                number, "zero_byte", "The row holds a zero byte (\\u0000), which cannot be stored."
+            )
     return Row(number, loaded)
 
 

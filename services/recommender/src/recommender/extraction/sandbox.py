@@ -22,7 +22,7 @@ from recommender.extraction.wire import JobHead
 
 @dataclass(frozen=True, slots=True)
 class SandboxState:
-    """Counts for metrics: workers `started`, of them `replaced`; `jobs` done; `busy` right now."""
+    """Counts for metrics: workers `started`, of them `replaced`; `jobs` answered; `busy` right now."""
 
     started: int
     replaced: int
@@ -71,6 +71,8 @@ class Sandbox:
             keep = answer.fit and process.jobs_done < self._jobs_per_worker
         finally:
             self._give_back(process, keep)
+        with self._lock:
+            self._jobs += 1
         if answer.error is not None:
             raise answer.error
         if answer.extracted is None:
@@ -141,7 +143,6 @@ class Sandbox:
                     successor = self._replacement(process)
         with self._lock:
             self._busy -= 1
-            self._jobs += 1
             closed = self._closed
             if not closed:
                 self._places.put(successor)

@@ -84,7 +84,7 @@ def _meta_tags(tree: Any) -> dict[str, str]:
 
 
 def _linked_data(tree: Any) -> dict[str, Any]:
-    """The first article, or else dated thing, described in JSON-LD; broken JSON-LD is common and counts as none."""
+    """The first article, or else dated thing, in JSON-LD; broken JSON-LD is common and counts as none."""
     second: dict[str, Any] = {}
     for script in tree.xpath("//script[@type='application/ld+json']")[:20]:
         text = script.text or ""
@@ -99,7 +99,7 @@ def _linked_data(tree: Any) -> dict[str, Any]:
             kinds = kinds if isinstance(kinds, list) else [kinds]
             if any(kind in _ARTICLE_TYPES for kind in kinds if isinstance(kind, str)):
                 return node
-            if not second and ("datePublished" in node or "headline" in node):  # a video, an event, a course
+            if not second and ("datePublished" in node or "headline" in node):  # a video, a course
                 second = node
     return second
 
