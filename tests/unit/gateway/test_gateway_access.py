@@ -20,7 +20,8 @@ ASK = {"anonymous_id": "a-1"}
 
 
 def recommend(gateway: Gateway, **headers: str) -> int:
-    return gateway.client.post("/v1/recommendations", json=ASK, headers=headers).status_code
+    status: int = gateway.client.post("/v1/recommendations", json=ASK, headers=headers).status_code
+    return status
 
 
 def test_every_route_says_who_may_call_it(gateway: Gateway) -> None:

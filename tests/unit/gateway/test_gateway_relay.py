@@ -167,7 +167,6 @@ def test_results_come_while_rows_are_still_being_sent(gateway: Gateway) -> None:
 
 
 def test_a_client_that_breaks_off_leaves_no_thread_behind(gateway: Gateway) -> None:
-    before = threading.active_count()
     with serve(gateway.app) as url:
         parts = urlsplit(url)
         for _ in range(3):
@@ -181,5 +180,4 @@ def test_a_client_that_breaks_off_leaves_no_thread_behind(gateway: Gateway) -> N
                 break
             deadline.wait(0.05)
     assert not [t for t in threading.enumerate() if t.name.startswith("import-")]
-    assert threading.active_count() <= before + 2
     assert not gateway.parts.recommender.is_away

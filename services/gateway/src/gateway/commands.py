@@ -106,14 +106,17 @@ def list_keys(as_json: bool, database_url: str) -> None:
         _write_json([_document(key) for key in found])
         return
     table = Table(title="Keys", title_justify="left")
-    for heading in ("id", "kind", "name", "scopes or origins", "made", "last used", "state"):
-        table.add_column(heading)
+    table.add_column("id", no_wrap=True)  # whole, whatever the width: `revoke` takes it
+    for heading in ("kind", "name", "scopes or origins", "made", "last used", "state"):
+        table.add_column(heading, overflow="fold")
     for key in found:
         table.add_row(
             key.key_id,
             key.kind.value,
             key.name,
-            ", ".join(sorted(key.scopes) or key.origins) or "any origin",
+            "all scopes"
+            if key.may("admin")
+            else ", ".join(sorted(key.scopes) or key.origins) or "any origin",
             _day(key.created_at),
             _day(key.last_used_at) or "never",
             f"revoked {_day(key.revoked_at)}" if key.revoked_at else "works",

@@ -14,13 +14,10 @@ from servicekit.errors import Forbidden
 PUBLIC_REASONS: Mapping[str, str] = {
     "popular": "Popular with readers",
     "trending": "Trending now",
-    "fresh": "New",
-    "new": "New",
-    "page_context": "Related to this page",
-    "similar_to_page": "Related to this page",
+    "fresh": "Published recently",
+    "quality": "Often chosen by readers",
+    "context": "Related to this page",
     "query": "Matches your search",
-    "editor_pick": "Picked by the editors",
-    "pinned": "Picked by the editors",
 }
 _PUBLIC_ITEM_FIELDS = ("id", "title", "url", "type", "summary", "image_url", "rank")
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 from flask import Response, render_template, request
+from markupsafe import Markup, escape
 
 from gateway.parts import Parts
 from gateway.routing import Content, Open, Route
 from servicekit.wire import dumps, json_response
 
+_CODE = re.compile(r"`([^`]+)`")
 _HTML = (Content("text/html"),)
 
 
@@ -41,12 +44,17 @@ class PageViews:
 
     def _page(self, template: str, **values: Any) -> Response:
         base_url = (self._parts.settings.public_url or request.host_url).rstrip("/")
-        html = render_template(template, style=self._style, base_url=base_url, **values)
+        html = render_template(template, style=self._style, base_url=base_url, prose=_prose, **values)
         return Response(
             html,
             mimetype="text/html",
             headers={"Content-Security-Policy": self._policy, "Cache-Control": "no-cache"},
         )
+
+
+def _prose(text: str) -> Markup:
+    """A sentence of the contract as HTML: all of it escaped, `words` in code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just now
 
 
 def routes(parts: Parts, document: Callable[[], dict[str, Any]]) -> tuple[Route, ...]:
