@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -50,13 +51,20 @@ def record(connection: sa.Connection, events: Sequence[Event], now: datetime) ->
     if not kept:
         return RecordOutcome(0, duplicates, len(fresh))
     known = identities.ensure(connection, _all_identities(kept), now)
-    accounts = identities.ensure_accounts(
-        connection, {e.group_id: e.traits if e.call == "group" else {} for e in kept if e.group_id}, now
-    )
+    accounts = identities.ensure_accounts(connection, _account_traits(kept), now)
     moved = identities.apply_facts(connection, kept, known, accounts)
     _append(connection, kept, known, accounts)
     identities.mark_stale(connection, {known[identity_of(e)] for e in kept}, moved)
     return RecordOutcome(len(kept), duplicates, len(fresh) - len(kept))
+
+
+def _account_traits(events: Sequence[Event]) -> dict[str, dict[str, Any]]:
+    """Every account that the events name, with the traits that `group` calls give it, the latest winning."""
+    traits: dict[str, dict[str, Any]] = {}
+    for event in sorted(events, key=lambda e: e.at):
+        if event.group_id is not None:
+            traits.setdefault(event.group_id, {}).update(event.traits if event.call == "group" else {})
+    return traits
 
 
 def _identities_of(event: Event) -> list[Identity]:
