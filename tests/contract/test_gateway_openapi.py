@@ -14,9 +14,9 @@ from openapi_spec_validator import validate
 
 from gateway import openapi
 from gateway.routing import Keyed
-from unit.gateway.gateway_fixtures import Gateway, gateway, stand_in, stand_in_server
+from unit.gateway.gateway_fixtures import Gateway, gateway, shared_gateway, stand_in, stand_in_server
 
-__all__ = ["gateway", "stand_in", "stand_in_server"]
+__all__ = ["gateway", "shared_gateway", "stand_in", "stand_in_server"]
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 ASSET = {"title": "T", "url": "https://www.example.com/t"}

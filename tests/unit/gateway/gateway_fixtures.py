@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +11,11 @@ import pytest
 from flask import Flask
 
 from gateway.app import create_app
-from gateway.keys import SCOPES, KeyKind, MemoryKeySource, make_key
+from gateway.keys import SCOPES, ApiKey, KeyKind, MemoryKeySource, make_key
 from gateway.settings import GatewaySettings
 from unit.gateway.gateway_stand_in import StandIn, running_stand_in
 
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROJECT_SECRET = b"a project secret of 32 characters"
 
@@ -29,6 +30,8 @@ class Gateway:
     recommender: StandIn
     secret: str
     publishable: str
+    own_keys: tuple[ApiKey, ...] = ()
+    before: Samples = field(default_factory=dict)
 
     def add_key(self, kind: KeyKind, *scopes: str, origins: tuple[str, ...] = ()) -> str:
         text, key = make_key(kind, name="test", scopes=scopes, origins=origins, now=NOW)
@@ -44,8 +47,25 @@ class Gateway:
         return {"Authorization": f"Bearer {key or self.secret}", **more}
 
     def count(self, metric: str, **labels: str) -> float:
-        registry = self.app.extensions["metrics"].registry
-        return registry.get_sample_value(f"foreword_gateway_{metric}", labels) or 0.0
+        """By how much it grew since the last reset."""
+        sample = (f"foreword_gateway_{metric}", tuple(sorted(labels.items())))
+        return self._samples().get(sample, 0.0) - self.before.get(sample, 0.0)
+
+    def _samples(self) -> Samples:
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in self.app.extensions["metrics"].registry.collect()
+            for sample in family.samples
+        }
+
+    def reset(self) -> None:
+        """As it was at the start; making forty rules anew for each test would take most of the time."""
+        self.source.away = False
+        self.source.keys = list(self.own_keys)
+        self.parts.keys.refresh()
+        self.parts.fallback.forget_all()
+        self.parts.recommender.client.breaker.succeeded()
+        self.before = self._samples()
 
 
 def make_gateway(recommender: StandIn, **settings: Any) -> Gateway:
@@ -55,8 +75,9 @@ def make_gateway(recommender: StandIn, **settings: Any) -> Gateway:
     source.keys += [stored, stored_too]
     values = {"database_url": "postgresql://nowhere/none", "recommender_url": recommender.url, **settings}
     app = create_app(GatewaySettings.load(**values), key_source=source, start=False)
-    app.extensions["parts"].keys.refresh()
-    return Gateway(app, app.test_client(), source, recommender, secret, publishable)
+    found = Gateway(app, app.test_client(), source, recommender, secret, publishable, tuple(source.keys))
+    found.reset()
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +92,12 @@ def stand_in(stand_in_server: StandIn) -> StandIn:
     return stand_in_server
 
 
+@pytest.fixture(scope="session")
+def shared_gateway(stand_in_server: StandIn) -> Gateway:
+    return make_gateway(stand_in_server)
+
+
 @pytest.fixture
-def gateway(stand_in: StandIn) -> Gateway:
-    return make_gateway(stand_in)
+def gateway(shared_gateway: Gateway, stand_in: StandIn) -> Gateway:
+    shared_gateway.reset()
+    return shared_gateway

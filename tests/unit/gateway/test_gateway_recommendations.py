@@ -248,7 +248,8 @@ def test_a_static_list_that_makes_no_sense_stops_the_start(stand_in: StandIn, tm
         make_gateway(stand_in, static_fallback_file=tmp_path / "missing.json")
 
 
-def test_placements_beyond_fifty_are_counted_together(gateway: Gateway) -> None:
+def test_placements_beyond_fifty_are_counted_together(stand_in: StandIn) -> None:
+    gateway = make_gateway(stand_in)
     for number in range(60):
         ask(gateway, {"placement": f"p{number}"})
     labels = {"channel": "web", "tier": "personal", "degraded": "false"}
