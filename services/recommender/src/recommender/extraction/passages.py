@@ -18,7 +18,9 @@ _ENGLISH = frozenset(
 )
 _ENGLISH_SHARE = 0.12
 _WORD = re.compile(r"[^\W\d_]+")
-_LATIN_END = "\u024f"
+_BLANKS = re.compile(r"\s+")
+_LATIN_LETTERS = re.compile(r"[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f]+")
+_DIGITS = re.compile(r"\d+")
 _FULL_ENOUGH = 0.4
 
 
@@ -31,16 +33,11 @@ def letters_per_token(text: str) -> float:
 
 def estimate_tokens(text: str, ratio: float) -> float:
     """Tokens of `text`, estimated high: letters by `ratio`, digits, and one for every other sign."""
-    letters = digits = others = 0
-    for sign in text:
-        if sign.isspace():
-            continue
-        if sign.isdigit():
-            digits += 1
-        elif sign.isalpha() and sign <= _LATIN_END:
-            letters += 1
-        else:
-            others += 1
+    signs = _BLANKS.sub("", text)
+    letterless = _LATIN_LETTERS.sub("", signs)
+    others = len(_DIGITS.sub("", letterless))
+    letters = len(signs) - len(letterless)
+    digits = len(letterless) - others
     return letters / ratio + digits / _DIGITS_PER_TOKEN + others
 
 

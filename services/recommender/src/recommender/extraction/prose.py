@@ -93,7 +93,7 @@ def summarise(body: str, characters: int = SUMMARY_CHARACTERS) -> str | None:
     if not paragraphs:
         return None
     running = [paragraph for paragraph in paragraphs[:20] if _is_running_text(paragraph)]
-    parts = sentences(" ".join((running or paragraphs)[0].split()))
+    parts = sentences(" ".join((running or paragraphs)[0][: 10 * characters].split()))
     summary = parts[0]
     if len(parts) > 1 and len(summary) + 1 + len(parts[1]) <= characters:
         summary = f"{summary} {parts[1]}"
@@ -103,7 +103,7 @@ def summarise(body: str, characters: int = SUMMARY_CHARACTERS) -> str | None:
 def leading_title(body: str) -> str | None:
     """The first line of `body` when it reads like a title: short, one phrase, and text comes after it."""
     first, _, rest = body.partition("\n")
-    first = first.lstrip("# ").strip()
+    first = first[: 2 * TITLE_CHARACTERS].lstrip("# ").strip()
     looks_like_one = (
         has_words(first)
         and len(first) <= TITLE_CHARACTERS

@@ -6,8 +6,7 @@ import codecs
 import io
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from recommender.extraction.encoding import is_binary, marked_encoding
 from recommender.extraction.limits import MEBIBYTE, RowLimits
@@ -24,8 +23,7 @@ class StreamBroken(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """`text` without its line end (bytes that are no UTF-8 as surrogates), None when it is over the cap."""
 
     number: int
@@ -125,14 +123,11 @@ class TextSource:
         pending, self._text = self._text, ""
         skipping = ended = False
         while True:
-            start = 0
-            while (end := pending.find("\n", start)) >= 0:
-                text = pending[start:end]
+            *complete, pending = pending.split("\n")
+            for text in complete:
                 yield Line(number, None if skipping or len(text) > cap else text)
                 skipping = False
                 number += 1
-                start = end + 1
-            pending = pending[start:]
             if len(pending) > cap:
                 pending, skipping = "", True
             if ended:
