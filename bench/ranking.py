@@ -14,15 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from ranking_firm import NOW, make_behaviour, make_firm, make_profile
 from recommender.domain.ranking_config import load_ranking_config
 from recommender.numeric.candidates import ExactSearch
-from recommender.service.ranker import (
-    Pools,
-    RankRequest,
-    find_candidates,
-    prepare_all,
-    recommend_block,
-    score,
-    set_scene,
-)
+from recommender.service.ranker import RankRequest, recommend_block
+from recommender.service.ranking_inputs import set_scene
+from recommender.service.ranking_score import Pools, find_candidates, prepare_all, score
 
 
 def median(run: object, times: int) -> float:
@@ -67,9 +61,8 @@ def main() -> None:
             catalogue, search, behaviour, config, requests, NOW
         ),
     }
-    print(
-        f"{options.assets} assets, {options.dimension} dimensions, {np.mean([len(f) for f in found]):.0f} candidates"
-    )
+    width_found = np.mean([len(f) for f in found])
+    print(f"{options.assets} assets, {options.dimension} dimensions, {width_found:.0f} candidates")
     for name, run in steps.items():
         print(f"{name:32s} {median(run, 5) / options.buyers * 1e3:8.3f} ms a buyer")
     one = [requests[0]]

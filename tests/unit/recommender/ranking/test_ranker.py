@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from ranking_firm import DAY, NOW, card, make_behaviour, make_catalogue, make_firm, make_profile
+from recommender.domain.catalogue import Catalogue
 from recommender.domain.filters import AnyOf, Filter, parse_filter
 from recommender.domain.ranking_config import RankingConfig, load_ranking_config
-from recommender.numeric.behaviour import empty_behaviour
+from recommender.numeric.behaviour import Behaviour, empty_behaviour
 from recommender.numeric.candidates import ExactSearch
 from recommender.service.ranker import PlacementRules, RankedAnswer, RankRequest, explain, recommend_block
 
@@ -26,7 +27,10 @@ DECISION = np.array([0.0, 0.0, 0.1, 0.2, 0.7, 0.0, 0.0])
 
 
 def ask(
-    request: RankRequest, config: RankingConfig = STILL, catalogue=FIRM, behaviour=LEARNT
+    request: RankRequest,
+    config: RankingConfig = STILL,
+    catalogue: Catalogue = FIRM,
+    behaviour: Behaviour = LEARNT,
 ) -> RankedAnswer:
     return recommend_block(catalogue, ExactSearch(catalogue.vectors), behaviour, config, [request], NOW)[0]
 

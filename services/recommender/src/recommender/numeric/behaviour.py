@@ -14,6 +14,7 @@ from scipy import sparse
 from recommender.domain.catalogue import Catalogue
 from recommender.domain.ranking_config import RankingConfig, load_ranking_config
 from recommender.domain.signal_kinds import SignalKinds
+from recommender.numeric.kindred import Kindred, learn_kindred, no_kindred
 from recommender.numeric.text_space import LastUsed
 from recommender.numeric.together import TogetherSettings, engaged_together
 
@@ -51,24 +52,56 @@ class EventTable:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class AlignedBehaviour:
     """Behaviour seen from one catalogue's rows.
 
-    `popularity` float64 [N, H] decayed to `as_of`; `buyers` float64 [N] distinct buyers ever; `impressions`,
-    `clicks` float64 [N]; `together_index` int32 [N], the row in `Behaviour.together` or -1. `popular_rows[h]`
-    int64: living rows by popularity, best first, at most POPULAR_DEPTH; `stage_rows[s]` the same for what
-    fits content stage s and is popular; `row_of_together` int64 [A'], the inverse of `together_index`.
+    `popularity` float64 [N, H] decayed to `as_of`; `buyers` float64 [N] distinct buyers ever;
+    `impressions`, `clicks` float64 [N]; `index` int32 [N], the position in `Behaviour.asset_ids` or -1;
+    `together_index` int32 [N], the row in `Behaviour.together` or -1, and `row_of_together` int64 [A'],
+    its inverse.
     """
 
-    popularity: Floats
-    buyers: Floats
-    impressions: Floats
-    clicks: Floats
-    together_index: NDArray[np.int32]
-    row_of_together: NDArray[np.int64]
-    popular_rows: tuple[NDArray[np.int64], ...]
-    stage_rows: tuple[NDArray[np.int64], ...]
+    def __init__(self, behaviour: Behaviour, catalogue: Catalogue, index: NDArray[np.int32]) -> None:
+        known = index >= 0
+        n, own = len(catalogue), index[known]
+        self.popularity = np.zeros((n, len(behaviour.half_lives)))
+        self.buyers, self.impressions, self.clicks = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.popularity[known] = behaviour.popularity[own]
+        self.buyers[known] = behaviour.buyers[own]
+        self.last_engaged_at = np.full(n, -np.inf)
+        self.last_engaged_at[known] = behaviour.last_engaged_at[own]
+        self.impressions[known] = behaviour.impressions[own]
+        self.clicks[known] = behaviour.clicks[own]
+        self.index = index
+        size = behaviour.together.shape[0]
+        self.together_index = np.where(index < size, index, -1).astype(np.int32)
+        self.row_of_together = np.full(size, -1, dtype=np.int64)
+        self.row_of_together[self.together_index[self.together_index >= 0]] = np.flatnonzero(
+            self.together_index >= 0
+        )
+        self._catalogue = catalogue
+        self._orders: dict[tuple[str, int], NDArray[np.int64]] = {}
+
+    def popular_rows(self, h: int) -> NDArray[np.int64]:
+        """Rows by popularity at half-life h, best first, at most POPULAR_DEPTH, none that nobody engaged
+        with.
+        """
+        if ("popular", h) not in self._orders:
+            rows = np.flatnonzero(self.popularity[:, h] > 0)
+            best = rows[np.lexsort((rows, -self.popularity[rows, h]))][:POPULAR_DEPTH]
+            self._orders[("popular", h)] = best.astype(np.int64)
+        return self._orders[("popular", h)]
+
+    def stage_rows(self, stage: int) -> NDArray[np.int64]:
+        """Living rows by fit to a content stage, those that many engaged with first, at most
+        POPULAR_DEPTH.
+        """
+        if ("stage", stage) not in self._orders:
+            living = np.flatnonzero(self._catalogue.alive)
+            worth = self._catalogue.stage[living, stage] * (1.0 + np.log1p(self.buyers[living]))
+            best = living[np.argsort(-worth, kind="stable")][:POPULAR_DEPTH]
+            self._orders[("stage", stage)] = best.astype(np.int64)
+        return self._orders[("stage", stage)]
 
 
 POPULAR_DEPTH = 1_000
@@ -91,49 +124,32 @@ class Behaviour:
     buyers: Floats
     impressions: Floats
     clicks: Floats
+    last_engaged_at: Floats
     together: sparse.csr_array
+    kindred: Kindred
     learnt_pairs: frozenset[tuple[int, int]]  # (buyer, asset) that `learn_behaviour` counted
     added_pairs: frozenset[tuple[int, int]]  # and those counted since
     kinds: SignalKinds | None
     aligned: LastUsed[Catalogue, AlignedBehaviour] = field(init=False)
+    _places: LastUsed[Catalogue, NDArray[np.int32]] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "aligned", LastUsed(self._align))
+        object.__setattr__(self, "_places", LastUsed(self._place))
+
+    def _place(self, catalogue: Catalogue) -> NDArray[np.int32]:
+        """int32 [N]: the position of each living row's asset, -1 where nothing is known of it."""
+        index = np.full(len(catalogue), -1, dtype=np.int32)
+        for asset_id, row in catalogue.row_of.items():
+            index[row] = self.index_of.get(asset_id, -1)
+        return index
 
     @property
     def is_empty(self) -> bool:
         return not self.buyers.any()
 
     def _align(self, catalogue: Catalogue) -> AlignedBehaviour:
-        index = np.full(len(catalogue), -1, dtype=np.int32)
-        for asset_id, position in self.index_of.items():
-            row = catalogue.row_of.get(asset_id)
-            if row is not None:
-                index[row] = position
-        known = index >= 0
-        popularity = np.zeros((len(catalogue), len(self.half_lives)))
-        buyers, impressions, clicks = (np.zeros(len(catalogue)) for _ in range(3))
-        popularity[known] = self.popularity[index[known]]
-        buyers[known] = self.buyers[index[known]]
-        impressions[known] = self.impressions[index[known]]
-        clicks[known] = self.clicks[index[known]]
-        orders = []
-        for h in range(len(self.half_lives)):
-            rows = np.flatnonzero(popularity[:, h] > 0)
-            best = rows[np.lexsort((rows, -popularity[rows, h]))][:POPULAR_DEPTH]
-            orders.append(best)
-        living = np.flatnonzero(catalogue.alive)
-        liked = 1.0 + np.log1p(buyers[living])
-        stages = [
-            living[np.argsort(-catalogue.stage[living, s] * liked, kind="stable")][:POPULAR_DEPTH]
-            for s in range(catalogue.stage.shape[1])
-        ]
-        together = np.where(index < self.together.shape[0], index, -1).astype(np.int32)
-        inverse = np.full(self.together.shape[0], -1, dtype=np.int64)
-        inverse[together[together >= 0]] = np.flatnonzero(together >= 0)
-        return AlignedBehaviour(
-            popularity, buyers, impressions, clicks, together, inverse, tuple(orders), tuple(stages)
-        )
+        return AlignedBehaviour(self, catalogue, self._places(catalogue))
 
     def with_events(self, events: EventTable, now: float) -> Behaviour:
         """Popularity, impressions and clicks brought up to `now` by new events; `together` stays as it was.
@@ -159,6 +175,9 @@ class Behaviour:
 
         popularity = grow(self.popularity) * np.exp2(-(as_of - self.as_of) / half_lives)
         buyers, impressions, clicks = grow(self.buyers), grow(self.impressions), grow(self.clicks)
+        last = np.full(grown, -np.inf)
+        last[: len(self.last_engaged_at)] = self.last_engaged_at
+        fresh: list[tuple[int, int, float]] = []
         engagement = np.asarray(self.kinds.engagement)
         impression, click = self.kinds.index("impression"), self.kinds.index("click")
         pairs = set(self.added_pairs)
@@ -170,11 +189,14 @@ class Behaviour:
             impressions[position] += kind == impression
             clicks[position] += kind == click
             pair = (int(events.buyer[i]), position)
+            if engagement[kind] > 0:
+                last[position] = max(last[position], events.at[i])
             if engagement[kind] > 0 and pair not in self.learnt_pairs and pair not in pairs:
                 pairs.add(pair)
+                fresh.append((*pair, float(events.at[i])))
                 buyers[position] += 1
                 popularity[position] += np.exp2(-(as_of - events.at[i]) / half_lives)
-        return replace(
+        grown_to = replace(
             self,
             asset_ids=tuple(index_of) if names else self.asset_ids,
             index_of=index_of,
@@ -183,8 +205,17 @@ class Behaviour:
             buyers=buyers,
             impressions=impressions,
             clicks=clicks,
+            last_engaged_at=last,
+            kindred=self.kindred.with_recent(
+                np.array([f[0] for f in fresh], dtype=np.int64),
+                np.array([f[1] for f in fresh], dtype=np.int32),
+                np.array([f[2] for f in fresh]),
+            ),
             added_pairs=frozenset(pairs),
         )
+        if not names:  # the same assets stand in the same places
+            object.__setattr__(grown_to, "_places", self._places)
+        return grown_to
 
 
 def empty_behaviour(config: RankingConfig | None = None) -> Behaviour:
@@ -200,7 +231,9 @@ def empty_behaviour(config: RankingConfig | None = None) -> Behaviour:
         buyers=none,
         impressions=none,
         clicks=none,
+        last_engaged_at=none,
         together=sparse.csr_array(np.zeros((0, 0), dtype=np.float32)),
+        kindred=no_kindred(),
         learnt_pairs=frozenset(),
         added_pairs=frozenset(),
         kinds=None,
@@ -241,6 +274,9 @@ def learn_behaviour(
     shown = heard & (events.kind == kinds.index("impression"))
     clicked = heard & (events.kind == kinds.index("click"))
     settings = together or TogetherSettings()
+    engaged = heard & (np.asarray(kinds.engagement)[events.kind] > 0)
+    last = np.full(len(names), -np.inf)
+    np.maximum.at(last, events.asset[engaged], events.at[engaged])
     return Behaviour(
         asset_ids=names,
         index_of={name: i for i, name in enumerate(names)},
@@ -250,6 +286,8 @@ def learn_behaviour(
         buyers=np.bincount(firsts.asset, minlength=len(names)).astype(np.float64),
         impressions=np.bincount(events.asset[shown], minlength=len(names)).astype(np.float64),
         clicks=np.bincount(events.asset[clicked], minlength=len(names)).astype(np.float64),
+        last_engaged_at=last,
+        kindred=learn_kindred(firsts.buyer, firsts.asset, firsts.at, weights, len(names), now),
         together=engaged_together(firsts.buyer, firsts.asset, firsts.at, weights, len(names), now, settings),
         learnt_pairs=frozenset(zip(firsts.buyer.tolist(), firsts.asset.tolist(), strict=True)),
         added_pairs=frozenset(),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recommender.domain.catalogue import Catalogue
 from recommender.numeric.behaviour import AlignedBehaviour
+from recommender.numeric.selection import top
 
 F32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -48,19 +49,6 @@ class ExactSearch:
         return scores, rows
 
 
-def top(values: NDArray[np.floating], k: int) -> Rows:
-    """Positions of the k highest values, best first, ties by position."""
-    if k >= len(values):
-        chosen = np.arange(len(values))
-    elif k <= 0:
-        return np.empty(0, dtype=np.int64)
-    else:
-        edge = np.partition(values, len(values) - k)[len(values) - k]
-        above = np.flatnonzero(values > edge)
-        chosen = np.concatenate([above, np.flatnonzero(values == edge)[: k - len(above)]])
-    return chosen[np.lexsort((chosen, -values[chosen]))].astype(np.int64)
-
-
 def fresh_rows(catalogue: Catalogue) -> Rows:
     """Living rows, newest first, at most FRESH_DEPTH, and those due later in front: eligibility sorts them
     out.
@@ -89,13 +77,13 @@ class Pool:
     def popular(self, h: int) -> Rows:
         """By popularity at half-life h, those that nobody engaged with left out."""
         popularity = self._behaviour.popularity
-        order = self._order("popular", h, self._behaviour.popular_rows[h], popularity[:, h])
+        order = self._order("popular", h, self._behaviour.popular_rows(h), popularity[:, h])
         liked: Rows = order[popularity[order, h] > 0]
         return liked
 
     def fitting(self, stage: int) -> Rows:
         """By fit to a content stage, the popular ones first among equals."""
-        return self._order("stage", stage, self._behaviour.stage_rows[stage], self._catalogue.stage[:, stage])
+        return self._order("stage", stage, self._behaviour.stage_rows(stage), self._catalogue.stage[:, stage])
 
     def fresh(self) -> Rows:
         """Newest first."""

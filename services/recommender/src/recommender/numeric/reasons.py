@@ -98,6 +98,14 @@ def _reason(
             return "quality", "Followed more often than others when shown"
         case "fresh_day" | "fresh_month":
             return "fresh", "Published recently"
+        case "newness":
+            return "fresh", "Published recently"
+        case "just_read":
+            return "trending", "Being read a lot right now"
+        case "kindred":
+            return "kindred", "Chosen lately by readers with the same interests"
+        case "taste":
+            return "kindred", "Readers with the same interests choose it"
         case "since_last_visit":
             return "new_since_visit", "New since their last visit"
         case "popular_hours" | "popular_day":

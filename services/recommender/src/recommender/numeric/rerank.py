@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.domain.ranking_config import RerankSettings
-from recommender.numeric.candidates import top
+from recommender.numeric.selection import top
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

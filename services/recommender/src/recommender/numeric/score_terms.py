@@ -23,6 +23,9 @@ QUERIES = ("recent", "long", "account", "context", "query")
 TERM_INDEX = {term: i for i, term in enumerate(TERMS)}
 POPULARITY_GRAIN, POPULARITY_CEILING = 20.0, 1e4
 TOGETHER_HALF = 0.2
+KINDRED_HALF = 0.5
+KINDRED_HALF_LIFE = DAY
+LOG_HOURS = 10.0  # e^10 hours, two and a half years, are as good as for ever
 
 # Which content fits a state of the buyer (rows U, L, A, C, D, K, R) and which helps it to the next one;
 # columns
@@ -57,9 +60,9 @@ class BuyerInputs:
 
     `queries` float32 [5, d] in the order of QUERIES, zeros where there is none; `attended` float32 [E, d]
     with `attention` [E]; `stage` [7] or None; `language_share` [L]; `affinity` [tags]; `last_visit` epoch
-    seconds or inf; `together`, `together_recent` float64 [A + 1] by behaviour index, the last entry 0;
-    `persona`, `industry` tag indices (see TagTable) or -1; `gap` [tags], 1 for personas the account has not
-    been reached with.
+    seconds or inf; `together`, `together_recent`, `kindred` float64 [A + 1] by behaviour index, the last
+    entry 0; `persona`, `industry` tag indices (see TagTable) or -1; `gap` [tags], 1 for personas the
+    account has not been reached with.
     """
 
     queries: F32
@@ -71,6 +74,8 @@ class BuyerInputs:
     last_visit: float
     together: Floats
     together_recent: Floats
+    kindred: Floats
+    place: F32
     persona: int
     industry: int
     gap: Floats
@@ -95,7 +100,7 @@ def score_terms(
     values = np.zeros((len(TERMS), *rows.shape))
     for b, buyer in enumerate(buyers):
         _text_terms(values[:, b], catalogue, space, config, buyer, rows[b])
-        _buyer_terms(values[:, b], catalogue, space, tags, aligned, buyer, rows[b])
+        _buyer_terms(values[:, b], catalogue, space, tags, aligned, behaviour, buyer, rows[b])
     _shared_terms(values, catalogue, aligned, behaviour, config, rows, now)
     return values
 
@@ -131,6 +136,7 @@ def _buyer_terms(
     space: TextSpace,
     tags: TagTable,
     aligned: AlignedBehaviour,
+    behaviour: Behaviour,
     buyer: BuyerInputs,
     rows: Rows,
 ) -> None:
@@ -143,6 +149,15 @@ def _buyer_terms(
         if len(speaks) > 1:
             raw = speaks[aligned.together_index[rows]]
             out[TERM_INDEX[term]] = raw / (raw + TOGETHER_HALF)
+    if len(buyer.kindred) > 1:
+        index = aligned.index[rows]
+        raw = buyer.kindred[index]
+        out[TERM_INDEX["kindred"]] = raw / (raw + KINDRED_HALF)
+        factors = behaviour.kindred.assets
+        if len(factors):
+            known = (index >= 0) & (index < len(factors))
+            cosine = np.where(known, factors[np.where(known, index, 0)] @ buyer.place, 0.0)
+            out[TERM_INDEX["taste"]] = np.clip(cosine, 0.0, 1.0)
     if buyer.language_share.any():
         out[TERM_INDEX["language_match"]] = buyer.language_share[space.language[rows]]
     if buyer.persona >= MISMATCHED:
@@ -178,9 +193,18 @@ def _shared_terms(
     age = np.maximum(0.0, now - catalogue.published_at[rows]) / DAY
     out[TERM_INDEX["fresh_day"]] = np.exp2(-age / config.freshness.day_half_life_days)
     out[TERM_INDEX["fresh_month"]] = np.exp2(-age / config.freshness.month_half_life_days)
+    out[TERM_INDEX["newness"]] = _lately(now - catalogue.published_at[rows])
+    out[TERM_INDEX["just_read"]] = _lately(now - aligned.last_engaged_at[rows])
     popularity = aligned.popularity[rows]  # [B, K, H]
     elapsed = max(0.0, now - behaviour.as_of)
     top = np.log1p(POPULARITY_GRAIN * POPULARITY_CEILING)
     for h, (term, half_life) in enumerate(zip(POPULARITY_TERMS, behaviour.half_lives, strict=True)):
         decayed = popularity[:, :, h] * np.exp2(-elapsed / half_life)
         out[TERM_INDEX[term]] = np.minimum(1.0, np.log1p(POPULARITY_GRAIN * decayed) / top)
+
+
+def _lately(seconds: Floats) -> Floats:
+    """1 for just now, 0 for for ever ago or never, falling with the logarithm of the hours since."""
+    hours = np.maximum(0.0, seconds) / 3_600.0
+    lately: Floats = np.clip(1.0 - np.log1p(hours) / LOG_HOURS, 0.0, 1.0)
+    return lately

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recommender.numeric.selection import top
+
 
 @dataclass(frozen=True, slots=True)
 class TogetherSettings:
@@ -47,17 +49,12 @@ def engaged_together(
     matrix = sparse.csr_array((value, (people, asset)), shape=(n_people, assets))
     ones = sparse.csr_array((np.ones(len(asset)), (people, asset)), shape=(n_people, assets))
     product = sparse.csr_array(matrix.T @ matrix)
-    counts = sparse.csr_array(ones.T @ ones)
+    common = sparse.csr_array(ones.T @ ones)
     product.sort_indices()
-    counts.sort_indices()
+    common.sort_indices()
     norm = np.sqrt(product.diagonal())
-    source = np.repeat(np.arange(assets), np.diff(product.indptr))
-    target = product.indices
-    scale = norm[source] * norm[target]
-    common = counts.data
-    value = product.data / np.where(scale > 0, scale, 1.0) * (common / (common + settings.shrinkage))
-    value[source == target] = 0.0
-    return _strongest(source, target, value, assets, settings.neighbours)
+    norm[norm == 0] = 1.0
+    return _strongest(product, common.data, norm, settings)
 
 
 def _latest(people: NDArray[np.int64], at: NDArray[np.float64], most: int) -> NDArray[np.int64]:
@@ -71,16 +68,24 @@ def _latest(people: NDArray[np.int64], at: NDArray[np.float64], most: int) -> ND
 
 
 def _strongest(
-    source: NDArray[np.int64], target: NDArray[np.int32], value: NDArray[np.float64], assets: int, most: int
+    product: sparse.csr_array,
+    common: NDArray[np.float64],
+    norm: NDArray[np.float64],
+    settings: TogetherSettings,
 ) -> sparse.csr_array:
-    keep = value > 0
-    source, target, value = source[keep], target[keep], value[keep]
-    order = np.lexsort((target, -value, source))
-    ranked = source[order]
-    start = np.searchsorted(ranked, ranked, side="left")
-    kept = order[np.arange(len(order)) - start < most]
-    result = sparse.csr_array(
-        (value[kept].astype(np.float32), (source[kept], target[kept])), shape=(assets, assets)
-    )
-    result.sort_indices()
-    return result
+    """Turn sums of products into shrunk cosines, row by row, and keep the strongest of each row."""
+    kept_columns, kept_values, pointers = [], [], [0]
+    for row in range(product.shape[0]):
+        start, end = product.indptr[row], product.indptr[row + 1]
+        columns, both = product.indices[start:end], common[start:end]
+        value = product.data[start:end] / (norm[row] * norm[columns]) * (both / (both + settings.shrinkage))
+        value[columns == row] = 0.0
+        best = np.sort(top(value, settings.neighbours))
+        best = best[value[best] > 0]
+        kept_columns.append(columns[best])
+        kept_values.append(value[best].astype(np.float32))
+        pointers.append(pointers[-1] + len(best))
+    if not kept_columns:
+        return sparse.csr_array(np.zeros(product.shape, dtype=np.float32))
+    parts = (np.concatenate(kept_values), np.concatenate(kept_columns), np.asarray(pointers))
+    return sparse.csr_array(parts, shape=product.shape)

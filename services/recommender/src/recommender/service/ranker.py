@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.domain.catalogue import Catalogue
-from recommender.domain.filters import Filter
-from recommender.domain.profile import empty_profile
 from recommender.domain.ranking_config import TERMS, RankingConfig
 from recommender.domain.ranking_request import (
     NO_RULES,
@@ -21,13 +18,13 @@ from recommender.domain.ranking_request import (
     RankRequest,
 )
 from recommender.numeric.behaviour import Behaviour
-from recommender.numeric.candidates import Pool, VectorSearch, merge, top
-from recommender.numeric.interest import read_interest
-from recommender.numeric.ranking import ALL_TERMS, DIVERSITY, FATIGUE, RULE, contributions, fatigue, total
+from recommender.numeric.candidates import VectorSearch
+from recommender.numeric.ranking import ALL_TERMS, DIVERSITY, RULE, total
 from recommender.numeric.reasons import reasons_for
 from recommender.numeric.rerank import choose, pool_size
-from recommender.numeric.score_terms import FIT, NEXT, score_terms
-from recommender.service.ranking_inputs import Prepared, Scene, newest, prepare, set_scene, together_rows
+from recommender.numeric.selection import top
+from recommender.service.ranking_inputs import Prepared, Scene, set_scene
+from recommender.service.ranking_score import Pools, Scored, find_candidates, prepare_all, score
 
 __all__ = [
     "NO_RULES",
@@ -41,8 +38,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 CHUNK = 32
 """Buyers worked on at once; bounds memory, changes no answer."""
 
@@ -80,148 +75,6 @@ def recommend_block(
         scored = score(scene, pools, prepared, found, width=config.candidates.width)
         answers += [_answer(scene, p, s) for p, s in zip(prepared, scored, strict=True)]
     return answers
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """Candidates of one buyer: `rows` int64 [K]; `parts` float64 [T + extras, K]; `score` float64 [K]."""
-
-    rows: Rows
-    parts: Floats
-    score: Floats
-
-
-class Pools:
-    """The pool of each combination of filter and rules, made once a call."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._eligible = scene.catalogue.eligible(scene.now)
-        self._pools: dict[tuple[int, int], Pool] = {}
-        self._masks: dict[int, Mask] = {}
-
-    def of(self, request: RankRequest) -> Pool:
-        key = (id(request.filter_mask), id(request.rules.exclude))
-        if key not in self._pools:
-            eligible = self._eligible
-            if request.filter_mask is not None:
-                eligible = eligible & request.filter_mask
-            if request.rules.exclude is not None:
-                eligible = eligible & ~self.mask(request.rules.exclude)
-            scene = self._scene
-            self._pools[key] = Pool(eligible, scene.catalogue, scene.aligned, newest(scene.catalogue))
-        return self._pools[key]
-
-    def mask(self, rule: Filter) -> Mask:
-        if id(rule) not in self._masks:
-            self._masks[id(rule)] = rule.mask(self._scene.catalogue)
-        return self._masks[id(rule)]
-
-
-def prepare_all(scene: Scene, requests: Sequence[RankRequest]) -> list[Prepared]:
-    """Read each request's interest; the engaged-together part is one product for all of them."""
-    nobody = empty_profile()
-    interests = []
-    for request in requests:
-        if request.goal not in scene.config.goals:
-            raise ValueError(f"unknown goal {request.goal!r}")
-        profile = request.profile if request.personalise else nobody
-        interests.append(
-            read_interest(profile, scene.catalogue, scene.space, scene.config.interest, scene.now)
-        )
-    together = together_rows(scene, interests)
-    return [prepare(scene, r, t, i) for r, t, i in zip(requests, together, interests, strict=True)]
-
-
-def find_candidates(
-    scene: Scene, search: VectorSearch, pools: Pools, prepared: Sequence[Prepared]
-) -> list[Rows]:
-    """int64 rows to score for each buyer, at most `candidates.width`, none suppressed."""
-    quotas = scene.config.candidates
-    wanted = (quotas.recent, quotas.long, quotas.account, quotas.context, quotas.query)
-    near: list[list[tuple[Rows, int]]] = [[] for _ in prepared]
-    by_pool: dict[int, list[int]] = {}
-    for b, buyer in enumerate(prepared):
-        by_pool.setdefault(id(pools.of(buyer.request)), []).append(b)
-    for members in by_pool.values():
-        pool = pools.of(prepared[members[0]].request)
-        if len(pool.rows()) <= quotas.width:
-            continue
-        asked = [
-            (b, q)
-            for b in members
-            for q, quota in enumerate(wanted)
-            if quota and prepared[b].inputs.queries[q].any()
-        ]
-        if not asked:
-            continue
-        vectors = np.stack([prepared[b].inputs.queries[q] for b, q in asked])
-        # As many more as are suppressed, so that the quota is met whatever the nearest ones are.
-        k = max(wanted[q] + len(prepared[b].suppressed) for b, q in asked)
-        _, rows = search.search(vectors, min(k, len(pool.rows())), pool.eligible)
-        for (b, q), found in zip(asked, rows, strict=True):
-            near[b].append((found[found >= 0], wanted[q]))
-    return [_merged(scene, pools.of(p.request), p, n) for p, n in zip(prepared, near, strict=True)]
-
-
-def _merged(scene: Scene, pool: Pool, buyer: Prepared, near: list[tuple[Rows, int]]) -> Rows:
-    quotas = scene.config.candidates
-    blocked = np.zeros(len(scene.catalogue), dtype=np.bool_)
-    if buyer.suppressed:
-        blocked[list(buyer.suppressed)] = True
-    if len(pool.rows()) <= quotas.width:
-        return pool.rows()[~blocked[pool.rows()]]
-    sources = list(near)
-    sources += [(pool.popular(h), quotas.popular) for h in range(len(scene.behaviour.half_lives))]
-    sources.append((pool.fresh(), quotas.fresh))
-    for speaks in (buyer.inputs.together, buyer.inputs.together_recent):
-        spoken = np.flatnonzero(speaks[:-1])
-        rows = scene.aligned.row_of_together[spoken]
-        allowed = (rows >= 0) & pool.eligible[rows]
-        rows, strength = rows[allowed], speaks[spoken[allowed]]
-        sources.append((rows[top(strength, quotas.together + len(buyer.suppressed))], quotas.together))
-    if buyer.inputs.stage is not None:
-        best = {int((buyer.inputs.stage @ matrix).argmax()) for matrix in (FIT, NEXT)}
-        sources += [(pool.fitting(s), quotas.stage) for s in sorted(best)]
-    pinned = [row for a in buyer.request.rules.pin if (row := scene.catalogue.row_of.get(a)) is not None]
-    if pinned:
-        rows = np.array(pinned, dtype=np.int64)
-        sources.insert(0, (rows[pool.eligible[rows]], len(pinned) * 1_000_000))
-    return merge([(rows, quota) for rows, quota in sources if quota], blocked, quotas.width)
-
-
-def score(
-    scene: Scene, pools: Pools, prepared: Sequence[Prepared], found: Sequence[Rows], *, width: int
-) -> list[Scored]:
-    """Score each buyer's candidates; `width` pads them all to one shape, whatever the block."""
-    rows = np.zeros((len(prepared), width), dtype=np.int64)
-    for b, own in enumerate(found):
-        rows[b, : len(own)] = own
-    if not len(scene.catalogue) or not width:
-        nothing = np.empty((len(ALL_TERMS), 0))
-        return [Scored(np.empty(0, dtype=np.int64), nothing, np.empty(0)) for _ in prepared]
-    inputs = [p.inputs for p in prepared]
-    values = score_terms(
-        scene.catalogue, scene.space, scene.tags, scene.behaviour, scene.config, inputs, rows, scene.now
-    )
-    scored = []
-    for b, (buyer, own) in enumerate(zip(prepared, found, strict=True)):
-        parts = contributions(values[:, b, : len(own)], scene.config, buyer.request.goal)
-        _add_extras(scene, pools, buyer, own, parts)
-        scored.append(Scored(own, parts, total(parts)))
-    return scored
-
-
-def _add_extras(scene: Scene, pools: Pools, buyer: Prepared, rows: Rows, parts: Floats) -> None:
-    if buyer.shows:
-        shown = [(i, buyer.shows[int(row)]) for i, row in enumerate(rows) if int(row) in buyer.shows]
-        if shown:
-            counts = np.array([count for _, (count, _) in shown])
-            lasts = np.array([last for _, (_, last) in shown])
-            parts[FATIGUE, [i for i, _ in shown]] = fatigue(counts, lasts, scene.config.fatigue, scene.now)
-    for sign, rules in ((1.0, buyer.request.rules.boost), (-1.0, buyer.request.rules.bury)):
-        for rule, amount in rules:
-            parts[RULE, pools.mask(rule)[rows]] += sign * amount
 
 
 def _answer(scene: Scene, buyer: Prepared, scored: Scored) -> RankedAnswer:

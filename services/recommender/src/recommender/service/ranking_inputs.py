@@ -18,7 +18,7 @@ from recommender.domain.ranking_request import RankRequest
 from recommender.numeric.behaviour import AlignedBehaviour, Behaviour
 from recommender.numeric.candidates import fresh_rows
 from recommender.numeric.interest import Interest, read_interest
-from recommender.numeric.score_terms import BuyerInputs
+from recommender.numeric.score_terms import KINDRED_HALF_LIFE, BuyerInputs
 from recommender.numeric.tags import TagTable, tag_table
 from recommender.numeric.text_space import LastUsed, TextSpace, text_space
 
@@ -97,6 +97,11 @@ def prepare(
     if request.query_vector is not None:
         queries[4] = space.centred_text(request.query_vector, request.language)
     attended, attention = interest.attended(settings.attended)
+    kindred = scene.behaviour.kindred
+    place = kindred.place(scene.aligned.index[interest.rows], interest.long)
+    nearby = np.zeros(1)
+    if place.any():
+        nearby = kindred.chosen_nearby(place, len(scene.behaviour.asset_ids), KINDRED_HALF_LIFE, scene.now)
     inputs = BuyerInputs(
         queries=queries,
         attended=attended,
@@ -107,6 +112,8 @@ def prepare(
         last_visit=float(profile.last_at[-1]) if len(profile.last_at) else np.inf,
         together=together[0],
         together_recent=together[1],
+        kindred=nearby,
+        place=place,
         persona=tags.find("personas", request.persona if personal else None),
         industry=tags.find("industries", request.industry if personal else None),
         gap=gap,

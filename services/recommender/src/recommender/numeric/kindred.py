@@ -1,0 +1,108 @@
+"""Like-minded readers: where buyers and assets lie in a space of taste, and what the readers nearby chose
+lately.
+
+The space is a truncated singular value decomposition of the buyers × assets matrix. A buyer lies at the
+weighted mean of what they engaged with, so someone new has a place after the first engagement, without a
+refit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import svds
+
+F32 = NDArray[np.float32]
+Floats = NDArray[np.float64]
+FACTORS = 32
+RECENT_SECONDS = 21 * 86_400.0
+MOST_RECENT = 4_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kindred:
+    """`assets` float32 [A, F], unit norm or zeros; `readers` float32 [P, F] likewise, by `reader_of[buyer]`.
+
+    Recent first engagements, oldest first: `asset` int32 [R], `at` float64 [R], `reader` float32 [R, F].
+    """
+
+    assets: F32
+    readers: F32
+    reader_of: Mapping[int, int]
+    asset: NDArray[np.int32]
+    at: Floats
+    reader: F32
+
+    def place(self, index: NDArray[np.int32], weights: Floats) -> F32:
+        """float32 [F]: where a buyer lies who engaged with these assets; zeros where nothing is known."""
+        known = (index >= 0) & (index < len(self.assets))
+        total: F32 = weights[known].astype(np.float32) @ self.assets[index[known]]
+        norm = float(np.linalg.norm(total))
+        return total / np.float32(norm) if norm > 0 else total
+
+    def chosen_nearby(self, place: F32, size: int, half_life: float, now: float) -> Floats:
+        """float64 [size + 1] by asset: engagements of like-minded readers, decayed; the last entry is 0."""
+        near = np.maximum(self.reader @ place, 0.0).astype(np.float64)
+        decayed = near * near * np.exp2(-np.maximum(0.0, now - self.at) / half_life)
+        return np.bincount(self.asset, weights=decayed, minlength=size + 1).astype(np.float64)
+
+    def with_recent(self, buyer: NDArray[np.int64], asset: NDArray[np.int32], at: Floats) -> Kindred:
+        """The same space with newer first engagements, oldest first."""
+        nobody = np.zeros(self.readers.shape[1], dtype=np.float32)
+        rows = [self.readers[r] if (r := self.reader_of.get(int(b), -1)) >= 0 else nobody for b in buyer]
+        if not rows:
+            return self
+        keep = slice(max(0, len(self.at) + len(rows) - MOST_RECENT), None)
+        return Kindred(
+            self.assets,
+            self.readers,
+            self.reader_of,
+            np.concatenate([self.asset, asset])[keep].astype(np.int32),
+            np.concatenate([self.at, at])[keep],
+            np.concatenate([self.reader, np.stack(rows)])[keep],
+        )
+
+
+def no_kindred() -> Kindred:
+    none, ints = np.empty((0, FACTORS), dtype=np.float32), np.empty(0, dtype=np.int32)
+    return Kindred(none, none, {}, ints, np.empty(0), none)
+
+
+def learn_kindred(
+    buyer: NDArray[np.int64], asset: NDArray[np.int32], at: Floats, weight: Floats, assets: int, now: float
+) -> Kindred:
+    """Fit the space on distinct pairs of buyer and asset, by time; FACTORS or fewer where the log is
+    small.
+    """
+    names, people = np.unique(buyer, return_inverse=True)
+    read = np.bincount(people, minlength=len(names))
+    value = np.log1p(weight) / np.sqrt(np.maximum(1, read))[people]
+    matrix = sparse.csr_array((value, (people, asset)), shape=(len(names), assets))
+    factors = min(FACTORS, min(matrix.shape) - 1)
+    if factors < 2:
+        return no_kindred()
+    start = np.full(min(matrix.shape), 1.0)
+    _, strength, directions = svds(matrix, k=factors, v0=start)
+    # Half of the strength stays, so that the first few directions lead without ruling.
+    items = _unit(directions.T * np.sqrt(np.maximum(strength, 0.0)))
+    items[np.bincount(asset, minlength=assets) == 0] = 0.0
+    readers = _unit(np.asarray(matrix @ items, dtype=np.float32))
+    recent = np.flatnonzero(at >= now - RECENT_SECONDS)[-MOST_RECENT:]
+    return Kindred(
+        items,
+        readers,
+        {int(name): i for i, name in enumerate(names)},
+        asset[recent].astype(np.int32),
+        at[recent],
+        readers[people[recent]],
+    )
+
+
+def _unit(rows: NDArray[np.floating]) -> F32:
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: F32 = np.divide(rows, norm, out=np.zeros(rows.shape), where=norm > 1e-12).astype(np.float32)
+    return unit
