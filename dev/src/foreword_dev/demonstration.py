@@ -55,18 +55,20 @@ def _show_addresses(stack: Stack, console: Console) -> None:
     url = stack.url
     user = sample_buyers()[1]["user_id"] if stack.settings.load_sample else "somebody"
     body = orjson.dumps({"user_id": user, "count": 3}).decode()
-    table = Table.grid(padding=(0, 2))
-    table.add_row("API and docs", f"{url}/docs")
-    table.add_row("OpenAPI", f"{url}/openapi.json")
-    table.add_row("Metrics", f"http://127.0.0.1:{stack.settings.gateway.metrics}/metrics")
-    table.add_row("Keys", str(stack.settings.keys_file))
-    table.add_row("Logs", str(stack.settings.logs_dir))
     console.print()
-    console.print(table)
+    # Printed raw and unwrapped, so that addresses, paths and the command work when pasted.
+    for name, address in (
+        ("API and docs", f"{url}/docs"),
+        ("OpenAPI", f"{url}/openapi.json"),
+        ("Metrics", f"http://127.0.0.1:{stack.settings.gateway.metrics}/metrics"),
+        ("Keys", stack.settings.keys_file),
+        ("Logs", stack.settings.logs_dir),
+    ):
+        print(f"{name:<14}{address}")
     console.print("\nAsk for a recommendation from another shell:\n")
-    # Printed raw and unwrapped, so that it works when pasted.
     print(
         f"curl -s {url}/v1/recommendations -H 'Authorization: Bearer {stack.keys['secret']}' "
-        f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
+        f"-H 'Content-Type: application/json' -d {shlex.quote(body)}",
+        flush=True,
     )
     console.print("\nCtrl-C stops everything.")

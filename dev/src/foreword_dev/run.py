@@ -11,22 +11,34 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from foreword_client import Client, ForewordUnavailable
+from foreword_client import Client, ForewordUnavailable, RequestRefused
 from foreword_dev import sample_firm
 from foreword_dev.demonstration import show
 from foreword_dev.embedded_postgres import DatabaseBroken
 from foreword_dev.processes import ServiceDied
+from foreword_dev.sample_firm import SampleMissing
 from foreword_dev.settings import ConfigurationMistake, RunSettings
 from foreword_dev.stack import CommandFailed, Stack, running
 
-_SETTLE_SECONDS = 60.0
+# A closed terminal and a plain kill stop as cleanly as Ctrl-C.
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MISTAKES = (
+    ConfigurationMistake,
+    DatabaseBroken,
+    CommandFailed,
+    ServiceDied,
+    SampleMissing,
+    ForewordUnavailable,
+    RequestRefused,
+)
 
 
 def main() -> int:
     console = Console(highlight=False)
-    # Started from a script's background, Ctrl-C would be ignored; SIGTERM stops as cleanly.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Started from a script's background, Ctrl-C would be ignored.
+    for stop in _STOPS:
+        signal.signal(stop, signal.default_int_handler)
+    stack: Stack | None = None
     try:
         settings = RunSettings.from_environment(os.environ)
         with console.status("Starting") as status:
@@ -35,13 +47,18 @@ def main() -> int:
         try:
             _serve(stack, console)
         finally:
+            for stop in _STOPS:  # a second Ctrl-C would leave half of it running
+                signal.signal(stop, signal.SIG_IGN)
             console.print("\nStopping …")
             context.__exit__(None, None, None)
             console.print("Stopped.")
     except KeyboardInterrupt:
         return 0
-    except (ConfigurationMistake, DatabaseBroken, CommandFailed, ServiceDied, ForewordUnavailable) as error:
-        console.print(f"[bold red]Foreword did not start:[/] {error}", markup=True)
+    except _MISTAKES as error:
+        console.print(
+            "[bold red]Foreword did not start:[/]" if stack is None else "[bold red]Stopped:[/]", end=" "
+        )
+        console.print(str(error), markup=False, soft_wrap=True)
         return 1
     return 0
 

@@ -44,7 +44,7 @@ class RunSettings:
         url = environment.get("DATABASE_URL") or None
         if url is not None and not url.startswith(("postgres://", "postgresql://")):
             raise ConfigurationMistake("DATABASE_URL must start with postgresql://.")
-        return cls(
+        settings = cls(
             data_dir=Path(environment.get("FOREWORD_DATA_DIR") or ".foreword").absolute(),
             database_url=url,
             gateway=ports("GATEWAY", 8080, 9080),
@@ -52,6 +52,23 @@ class RunSettings:
             embedder=ports("EMBEDDER", 8082, 9082),
             load_sample=environment.get("FOREWORD_SAMPLE", "1") != "0",
         )
+        settings._require_distinct_ports()
+        return settings
+
+    def _require_distinct_ports(self) -> None:
+        taken: dict[int, str] = {}
+        for name, ports in (
+            ("GATEWAY", self.gateway),
+            ("RECOMMENDER", self.recommender),
+            ("EMBEDDER", self.embedder),
+        ):
+            for variable, port in (
+                (f"FOREWORD_{name}_PORT", ports.service),
+                (f"FOREWORD_{name}_METRICS_PORT", ports.metrics),
+            ):
+                other = taken.setdefault(port, variable)
+                if other != variable:
+                    raise ConfigurationMistake(f"{variable} and {other} are both {port}; each needs its own.")
 
     @property
     def gateway_url(self) -> str:

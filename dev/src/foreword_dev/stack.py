@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import urllib3
 
 from foreword_dev.embedded_postgres import DatabaseBroken, EmbeddedPostgres
 from foreword_dev.processes import Services, require_free
-from foreword_dev.settings import Ports, RunSettings
+from foreword_dev.settings import ConfigurationMistake, Ports, RunSettings
 from servicekit.database import normalise_url
 
 Announce = Callable[[str], None]
@@ -41,17 +41,31 @@ class CommandFailed(Exception):
 
 
 @contextmanager
-def running(settings: RunSettings, announce: Announce) -> Iterator[Stack]:
-    """Start everything, yield it ready, stop everything. Raises one-sentence errors."""
+def running(
+    settings: RunSettings, announce: Announce, environment: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Start everything, yield it ready, stop everything; `environment` is added to the services'.
+
+    Raises one-sentence errors: ConfigurationMistake, DatabaseBroken, CommandFailed, ServiceDied.
+    """
     for name, ports in _named(settings).items():
         require_free(ports.service, name)
         require_free(ports.metrics, f"{name} metrics")
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationMistake(f"The data folder cannot be made: {error}.") from error
     with ExitStack() as stack:
+        services = stack.enter_context(Services(settings.logs_dir))
+        added = {**(environment or {}), "FOREWORD_BIND": "127.0.0.1"}
+        # It needs no database and takes longest, since it loads a model.
+        services.start("embedder", settings.embedder, added)
         if settings.database_url is None:
             announce("Starting PostgreSQL")
             embedded = EmbeddedPostgres(settings.data_dir / "postgres")
+            # The services are stopped before their database.
             stack.callback(embedded.stop)
+            stack.callback(services.stop)
             url = embedded.url
         else:
             url = settings.database_url
@@ -59,15 +73,13 @@ def running(settings: RunSettings, announce: Announce) -> Iterator[Stack]:
         announce("Applying migrations")
         _foreword("migrate", "--database-url", url)
         _foreword("keys", "development", "--file", str(settings.keys_file), "--database-url", url)
-        services = stack.enter_context(Services(settings.logs_dir))
-        environment = {
+        addresses = {
             "DATABASE_URL": url,
             "FOREWORD_EMBEDDER_URL": f"http://127.0.0.1:{settings.embedder.service}",
             "FOREWORD_RECOMMENDER_URL": f"http://127.0.0.1:{settings.recommender.service}",
-            "FOREWORD_BIND": "127.0.0.1",
         }
-        for name, ports in _named(settings).items():
-            services.start(name, ports, environment)
+        services.start("recommender", settings.recommender, {**added, **addresses})
+        services.start("gateway", settings.gateway, {**added, **addresses})
         _wait_ready(services, announce)
         keys = orjson.loads(settings.keys_file.read_bytes())
         yield Stack(settings, url, services, keys)
@@ -89,7 +101,8 @@ def _require_database(url: str) -> None:
         with psycopg.connect(plain, connect_timeout=5) as connection:
             version = connection.info.server_version
     except psycopg.Error as error:
-        raise DatabaseBroken(f"The database of DATABASE_URL does not answer: {str(error).strip()}") from error
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise DatabaseBroken(f"The database of DATABASE_URL does not answer: {first}") from error
     if version < 150_000:
         raise DatabaseBroken(f"PostgreSQL 15 or later is needed; DATABASE_URL leads to {version // 10_000}.")
 
