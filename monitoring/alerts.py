@@ -1,6 +1,6 @@
 """Alerts on causes that an objective shows late or not at all."""
 
-from __future__ import alert_annotations
+from __future__ import annotations
 
 from typing import Any
 

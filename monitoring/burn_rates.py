@@ -4,7 +4,7 @@ Several windows and several rates, after chapter 5 of Google's Site Reliability 
 that it matters, the short one that it still goes on.
 """
 
-from __future__ import alert_annotations
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass

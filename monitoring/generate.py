@@ -58,7 +58,7 @@ def files() -> dict[Path, str]:
 class _Plain(yaml.SafeDumper):
     """Writes a value twice rather than once with an anchor: easier to read, and kinder to other parsers."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True
 
 
