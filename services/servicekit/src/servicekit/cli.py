@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 
 import click
@@ -14,8 +15,30 @@ class UserError(click.ClickException):
     """A mistake that one sentence explains; shown without a stack trace."""
 
 
+class _Commands(click.Group):
+    """Looks for a sub-command in one package after the other, and imports no more than it takes to find it.
+
+    `foreword import` would otherwise wait for the numerical libraries of `foreword evaluate`.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *(n for g in _groups() for n in g.list_commands(ctx))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        found = (group.get_command(ctx, cmd_name) for group in _groups())
+        return next((command for command in found if command is not None), None)
+
+
+def _groups() -> Iterator[click.Group]:
+    for point in sorted(entry_points(group="foreword.commands"), key=lambda p: p.name):
+        yield point.load()
+
+
 def build() -> click.Group:
-    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+    @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(package_name="foreword-servicekit", prog_name="foreword")
     def foreword() -> None:
         """Foreword: the right piece of content for a business buyer, months before they are ready to buy."""
@@ -28,9 +51,6 @@ def build() -> click.Group:
             revision = point.load()(database_url)
             click.echo(f"{point.name}: at revision {revision}")
 
-    for point in sorted(entry_points(group="foreword.commands"), key=lambda p: p.name):
-        for name, command in point.load().commands.items():
-            foreword.add_command(command, name)
     return foreword
 
 
