@@ -15,6 +15,7 @@ from recommender.api import buyers as buyer_routes
 from recommender.api import problems
 from recommender.api import recommendations as recommendation_routes
 from recommender.api import signals as signal_routes
+from recommender.api.requests import IdConverter
 from recommender.clients.embedder import EmbedderClient
 from recommender.domain.ranking_config import load_ranking_config
 from recommender.domain.signal_kinds import load_signal_kinds
@@ -60,6 +61,7 @@ def create_app(
     metrics = Metrics.create("recommender", settings.version)
     app = flask_app.create("recommender", metrics=metrics, max_body_bytes=_IMPORT_BYTES)
     problems.init_app(app)
+    app.url_map.converters["id"] = IdConverter
 
     kinds = load_signal_kinds(settings.signals_file.read_bytes() if settings.signals_file else None)
     stage_model = load_stage_model(settings.stages_file)

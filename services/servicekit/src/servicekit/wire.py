@@ -39,12 +39,19 @@ def field_problems(error: ValidationError, prefix: str = "") -> list[FieldProble
     """Pydantic's findings as RFC 6901 pointers; the offending values are left out on purpose."""
     found = []
     for mistake in error.errors(include_input=False, include_url=False, include_context=False):
-        path = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in mistake["loc"])
+        path = "".join(
+            "/" + str(part).replace("~", "~0").replace("/", "~1") for part in _location(mistake["loc"])
+        )
         detail = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
             detail = "This field is not known here."
         found.append(FieldProblem(prefix + path, mistake["type"], detail))
     return found[:_LIMIT_OF_LISTED_PROBLEMS]
+
+
+def _location(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Pydantic ends the place of a wrong key with "[key]", which is no part of the document."""
+    return loc[:-1] if loc and loc[-1] == "[key]" else loc
 
 
 def parse(model: type[Model], value: Mapping[str, Any]) -> Model:

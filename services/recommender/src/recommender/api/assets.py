@@ -10,7 +10,14 @@ from flask import Blueprint, Response, request, stream_with_context
 from werkzeug.exceptions import ClientDisconnected
 
 from contract.assets import AssetInput, AssetPatch
-from recommender.api.requests import checked_id, if_match, page_token, read_page_token, whole_number
+from recommender.api.requests import (
+    checked_id,
+    page_token,
+    precondition,
+    read_page_token,
+    text_parameter,
+    whole_number,
+)
 from recommender.domain.catalogue import STAGES
 from recommender.extraction.rows import read_rows
 from recommender.service.asset_records import document_of
@@ -31,7 +38,7 @@ def blueprint(
 ) -> Blueprint:
     routes = Blueprint("assets", __name__)
 
-    @routes.put("/v1/assets/<path:asset_id>")
+    @routes.put("/v1/assets/<id:asset_id>")
     def put(asset_id: str) -> Response:
         fields = parse(AssetInput, read_object(request.get_data()))
         if fields.id is not None and fields.id != asset_id:
@@ -40,11 +47,10 @@ def blueprint(
                 code="id_mismatch",
                 fields=[FieldProblem("/id", "id_mismatch", "differs from the path")],
             )
-        only_new = request.headers.get("If-None-Match", "").strip() == "*"
-        written = assets.put(checked_id(asset_id), fields, if_match(request), only_new=only_new)
+        written = assets.put(checked_id(asset_id), fields, precondition(request))
         return _asset(written, 201 if written.created else 200)
 
-    @routes.patch("/v1/assets/<path:asset_id>")
+    @routes.patch("/v1/assets/<id:asset_id>")
     def patch(asset_id: str) -> Response:
         changes = parse(AssetPatch, read_object(request.get_data()))
         for name in ("title", "url"):
@@ -54,27 +60,27 @@ def blueprint(
                     code="fields_invalid",
                     fields=[FieldProblem(f"/{name}", "required", "cannot be null")],
                 )
-        return _asset(assets.patch(checked_id(asset_id), changes, if_match(request)), 200)
+        return _asset(assets.patch(checked_id(asset_id), changes, precondition(request)), 200)
 
-    @routes.get("/v1/assets/<path:asset_id>")
+    @routes.get("/v1/assets/<id:asset_id>")
     def get(asset_id: str) -> Response:
         written = assets.get(checked_id(asset_id))
         if request.if_none_match.contains(written.etag.strip('"')):
             return Response(status=304, headers={"ETag": written.etag})
         return _asset(written, 200)
 
-    @routes.delete("/v1/assets/<path:asset_id>")
+    @routes.delete("/v1/assets/<id:asset_id>")
     def delete(asset_id: str) -> Response:
-        assets.delete(checked_id(asset_id), if_match(request))
+        assets.delete(checked_id(asset_id), precondition(request))
         return Response(status=204)
 
     @routes.get("/v1/assets")
     def page() -> Response:
         query = AssetQuery(
             status=_one_of("status", _STATUSES),
-            type=request.args.get("type"),
+            type=text_parameter(request, "type"),
             stage=_one_of("stage", STAGES),
-            text=request.args.get("q"),
+            text=text_parameter(request, "q"),
             page_size=whole_number(request, "page_size", 50, 1, 500),
             after=read_page_token(request.args.get("page_token")),
         )

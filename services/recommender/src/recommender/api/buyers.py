@@ -13,19 +13,19 @@ from servicekit.wire import json_response
 def blueprint(buyers: BuyerService, erasure: ErasureService) -> Blueprint:
     routes = Blueprint("buyers", __name__)
 
-    @routes.get("/v1/buyers/<path:buyer_id>:export")
+    @routes.get("/v1/buyers/<id:buyer_id>:export")
     def export(buyer_id: str) -> Response:
         return json_response(erasure.export(checked_id(buyer_id)))
 
-    @routes.post("/v1/buyers/<path:buyer_id>:erase")
+    @routes.post("/v1/buyers/<id:buyer_id>:erase")
     def erase(buyer_id: str) -> Response:
         return json_response(erasure.erase(checked_id(buyer_id)).model_dump())
 
-    @routes.get("/v1/buyers/<path:buyer_id>")
+    @routes.get("/v1/buyers/<id:buyer_id>")
     def buyer(buyer_id: str) -> Response:
         return json_response(buyers.buyer(checked_id(buyer_id)).model_dump())
 
-    @routes.get("/v1/accounts/<path:account_id>")
+    @routes.get("/v1/accounts/<id:account_id>")
     def account(account_id: str) -> Response:
         return json_response(buyers.account(checked_id(account_id)).model_dump())
 

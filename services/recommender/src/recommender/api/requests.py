@@ -9,7 +9,9 @@ from typing import Any
 
 import orjson
 from flask import Request
+from werkzeug.routing import BaseConverter
 
+from recommender.domain.assets import UNCONDITIONAL, Precondition
 from recommender.domain.events import MAX_ID_LENGTH
 from servicekit.errors import BadRequest, FieldProblem, Unprocessable
 
@@ -25,17 +27,40 @@ def checked_id(value: str) -> str:
     return value
 
 
-def if_match(request: Request) -> int | None:
-    """The revision that If-Match asks for; None without one or with `*`."""
-    value = request.headers.get("If-Match")
-    if value is None or value.strip() == "*":
-        return None
+class IdConverter(BaseConverter):
+    """An id in a path: anything, also slashes at its beginning; `checked_id` judges it."""
+
+    regex = "(?s:.+)"
+    part_isolating = False
+
+
+def precondition(request: Request) -> Precondition:
+    """What If-Match or If-None-Match ask of the stored asset."""
+    if request.headers.get("If-None-Match", "").strip() == "*":
+        return Precondition(exists=False)
+    value = request.headers.get("If-Match", "").strip()
+    if not value:
+        return UNCONDITIONAL
+    if value == "*":
+        return Precondition(exists=True)
     try:
-        return int(value.strip().removeprefix("W/").strip('"').split(".")[0])
+        return Precondition(revision=int(value.removeprefix("W/").strip('"').split(".")[0]))
     except ValueError as error:
         raise BadRequest(
             "If-Match must be an ETag that this address gave out.", code="etag_invalid"
         ) from error
+
+
+def text_parameter(request: Request, name: str) -> str | None:
+    """A text in the query that the database can be asked for."""
+    value = request.args.get(name)
+    if value is not None and "\x00" in value:
+        raise Unprocessable(
+            f"{name} must not hold the NUL character.",
+            code="fields_invalid",
+            fields=[FieldProblem(f"/{name}", "nul_character", "holds a NUL character")],
+        )
+    return value
 
 
 def whole_number(request: Request, name: str, default: int, low: int, high: int) -> int:
@@ -66,14 +91,14 @@ def read_page_token(token: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         at, asset_id = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        moment = datetime.fromisoformat(at)
-    except (ValueError, TypeError, binascii.Error) as error:
+        moment = datetime.fromisoformat(at).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise BadRequest(
             "page_token must be the next_page_token of an answer.", code="page_token_invalid"
         ) from error
-    if moment.tzinfo is None or not isinstance(asset_id, str):
+    if moment.tzinfo is None or not isinstance(asset_id, str) or "\x00" in asset_id:
         raise BadRequest("page_token must be the next_page_token of an answer.", code="page_token_invalid")
-    return moment.astimezone(UTC), asset_id
+    return moment, asset_id
 
 
 def json_parameter(request: Request, name: str) -> Any:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from recommender.domain.errors import RevisionMismatch
+
 # The first word found in the title or the URL's path decides; most telling first.
 _TYPE_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -39,6 +41,8 @@ _TYPE_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("how_to", ("how to", "how-to", "anleitung", "so geht")),
 )
 DEFAULT_TYPE = "blog"
+# PostgreSQL indexes values up to 2,704 bytes; a longer address is looked up by its hash.
+_LONGEST_URL_KEY = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,26 @@ class StoredAsset:
         return f'"{self.revision}.{"ready" if self.embedding_model else "pending"}"'
 
 
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """What a writer expects of the stored asset: its revision, that there is one, or that there is none."""
+
+    revision: int | None = None
+    exists: bool | None = None
+
+    def check(self, stored: int | None) -> None:
+        """`stored` is the revision that is stored now, None without an asset. Raises RevisionMismatch."""
+        if self.exists is False and stored is not None:
+            raise RevisionMismatch("There is such an asset already, and If-None-Match: * was asked for.")
+        if self.exists and stored is None:
+            raise RevisionMismatch("There is no such asset, and If-Match was asked for.")
+        if self.revision is not None and stored != self.revision:
+            raise RevisionMismatch("The asset has changed since you read it; read it again.")
+
+
+UNCONDITIONAL = Precondition()
+
+
 def guess_type(title: str, url: str) -> str:
     """The type of an asset that says none, from the words of its title and URL; a blog post if none fits."""
     text = f" {title} {urlsplit(url).path} ".lower()
@@ -101,5 +125,10 @@ def url_key(url: str) -> str:
         parts = urlsplit(url)
         host = (parts.hostname or "").removeprefix("www.")
     except ValueError:
-        return url
-    return f"{host}{parts.path.rstrip('/')}"
+        return _short(url)
+    return _short(f"{host}{parts.path.rstrip('/')}")
+
+
+def _short(key: str) -> str:
+    text = key.encode("utf-8", "surrogatepass")
+    return key if len(text) <= _LONGEST_URL_KEY else hashlib.blake2b(text, digest_size=16).hexdigest()

@@ -62,6 +62,7 @@ class CatalogueBuilder:
         self._dead: set[int] = set()
         # Shared with readers as it grows; an id found here may be gone, `row_of` decides.
         self.pages: dict[str, str] = {}
+        self._at_page: dict[str, set[str]] = {}
         self._vectors = _Column(np.float32, dimension)
         self._has_vector = _Column(np.bool_)
         self._approved = _Column(np.bool_)
@@ -81,13 +82,22 @@ class CatalogueBuilder:
         row = self._row_of.pop(asset_id, None)
         if row is not None:
             self._dead.add(row)
+            key = url_key(self._cards[row].url)
+            others = self._at_page[key]
+            others.remove(asset_id)
+            if others:
+                self.pages[key] = min(others)
+            else:
+                del self.pages[key], self._at_page[key]
 
     def put(self, new: AssetRow) -> None:
         """Append the asset's new row; the one it had is dead from now on."""
         self.remove(new.card.asset_id)
         row = len(self._cards)
         self._row_of[new.card.asset_id] = row
-        self.pages[url_key(new.card.url)] = new.card.asset_id
+        key = url_key(new.card.url)
+        self._at_page.setdefault(key, set()).add(new.card.asset_id)
+        self.pages[key] = min(self._at_page[key])
         self._cards.append(new.card)
         usable = new.vector is not None and len(new.vector) == self.dimension
         self._vectors.append(new.vector if usable else 0.0)

@@ -6,16 +6,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from contract.assets import AssetFields, AssetOutput, AssetPatch, EmbeddingStatus, StageEstimate
 from recommender.domain.assets import AssetRecord, StoredAsset, guess_type
 from recommender.domain.catalogue import STAGES, Catalogue
 from recommender.domain.errors import EquivalenceInvalid
 from recommender.extraction.cleaning import plain_text
 from recommender.extraction.language import detect_language
+from servicekit.errors import FieldProblem, Unprocessable
 
 _LOOKS_LIKE_HTML = re.compile(
     r"<(p|div|br|h[1-6]|ul|ol|li|table|a|span|script|style|body|html|b|i|em|img)\b", re.I
 )
+
+# A backslash before it makes it six plain characters.
+_ZERO_BYTE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _text(value: str | None) -> str | None:
@@ -26,7 +32,11 @@ def _text(value: str | None) -> str | None:
 
 
 def record_of(asset_id: str, fields: AssetFields) -> AssetRecord:
-    """The record of a PUT, an import line or an upload."""
+    """The record of a PUT, an import line or an upload.
+
+    Raises EquivalenceInvalid, and Unprocessable for metadata that cannot be kept.
+    """
+    _require_storable(fields.metadata)
     if fields.equivalent_to == asset_id:
         raise EquivalenceInvalid("An asset cannot be equivalent to itself; leave equivalent_to out.")
     title = _text(fields.title) or fields.title
@@ -52,6 +62,22 @@ def record_of(asset_id: str, fields: AssetFields) -> AssetRecord:
         equivalent_to=fields.equivalent_to,
         metadata=fields.metadata,
     )
+
+
+def _require_storable(metadata: Mapping[str, Any]) -> None:
+    """Refuse what the database's JSON cannot hold; everything else about a field is checked by its type."""
+    reason = None
+    try:
+        if _ZERO_BYTE.search(orjson.dumps(metadata)):
+            reason = "holds a NUL character"
+    except TypeError:
+        reason = "is nested too deeply"
+    if reason is not None:
+        raise Unprocessable(
+            f"The metadata {reason}, which cannot be stored.",
+            code="fields_invalid",
+            fields=[FieldProblem("/metadata", "not_storable", f"The metadata {reason}.")],
+        )
 
 
 def _tags(values: tuple[str, ...]) -> tuple[str, ...]:

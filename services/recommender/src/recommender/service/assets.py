@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 
 from contract.assets import AssetFields, AssetOutput, AssetPatch
 from recommender.clients.embedder import EmbeddingFailed
-from recommender.domain.assets import AssetRecord, StoredAsset
+from recommender.domain.assets import UNCONDITIONAL, AssetRecord, Precondition, StoredAsset
 from recommender.domain.errors import AssetNotFound, RevisionMismatch
 from recommender.service.asset_records import output_of, patched, record_of
 from recommender.service.clock import Clock
@@ -63,40 +63,36 @@ class AssetService:
         self._timeout = embed_timeout_seconds
         self._log = logs.get("recommender")
 
-    def put(
-        self, asset_id: str, fields: AssetFields, if_match: int | None, *, only_new: bool = False
-    ) -> Written:
+    def put(self, asset_id: str, fields: AssetFields, expected: Precondition = UNCONDITIONAL) -> Written:
         """Store and, if the embedder answers, embed at once; servable on this replica when it returns."""
         record = record_of(asset_id, fields)
         before = self._find(asset_id)
-        if only_new and before is not None:
-            raise RevisionMismatch("There is such an asset already, and If-None-Match: * was asked for.")
-        outcome = self.write([record], if_match=if_match)[0]
+        expected.check(before.revision if before is not None else None)
+        outcome = self.write([record], expected)[0]
         return self._written(asset_id, created=before is None and outcome.result == "stored")
 
-    def patch(self, asset_id: str, patch: AssetPatch, if_match: int | None) -> Written:
+    def patch(self, asset_id: str, patch: AssetPatch, expected: Precondition = UNCONDITIONAL) -> Written:
         """Change some fields. Two patches at once both take effect: the later one reads again."""
         for _ in range(_PATCH_TRIES):
             stored = self._find(asset_id)
             if stored is None:
                 raise AssetNotFound(asset_id)
-            if if_match is not None and stored.revision != if_match:
-                raise RevisionMismatch("The asset has changed since you read it; read it again.")
+            expected.check(stored.revision)
             record = record_of(asset_id, patched(stored.record, patch))
             try:
-                self.write([record], if_match=stored.revision)
+                self.write([record], Precondition(revision=stored.revision))
             except RevisionMismatch:
-                if if_match is not None:
+                if expected.revision is not None:
                     raise
                 continue
             return self._written(asset_id, created=False)
         raise RevisionMismatch("The asset keeps changing under this request; try again.")
 
-    def delete(self, asset_id: str, if_match: int | None) -> None:
+    def delete(self, asset_id: str, expected: Precondition = UNCONDITIONAL) -> None:
         """Once this returns no replica serves it: each checks the newest revision before it answers."""
         with self._engine.begin() as connection:
             store.lock_head(connection)
-            self._check_revision(connection, asset_id, if_match)
+            _check(connection, asset_id, expected)
             if not store.delete_asset(connection, asset_id, self._clock()):
                 raise AssetNotFound(asset_id)
         self._metrics.writes.labels("deleted").inc()
@@ -119,10 +115,12 @@ class AssetService:
         last = found[-1] if len(found) == query.page_size else None
         return outputs, total, None if last is None else (last.updated_at, last.record.asset_id)
 
-    def write(self, records: Sequence[AssetRecord], if_match: int | None = None) -> list[WriteOutcome]:
+    def write(
+        self, records: Sequence[AssetRecord], expected: Precondition = UNCONDITIONAL
+    ) -> list[WriteOutcome]:
         """Store records with distinct ids in one transaction, embedded where that is possible now."""
         encoded = self.encode(records)
-        return self.store_encoded(records, encoded, if_match)
+        return self.store_encoded(records, encoded, expected)
 
     def encode(self, records: Sequence[AssetRecord]) -> tuple[list[AssetRecord], Encoded | None]:
         """→ (records whose text has no vector yet, their vectors or None when they must wait)."""
@@ -150,13 +148,13 @@ class AssetService:
         self,
         records: Sequence[AssetRecord],
         encoded: tuple[Sequence[AssetRecord], Encoded | None],
-        if_match: int | None = None,
+        expected: Precondition = UNCONDITIONAL,
     ) -> list[WriteOutcome]:
         started = self._clock()
         with self._engine.begin() as connection:
             store.lock_head(connection)
             if len(records) == 1:
-                self._check_revision(connection, records[0].asset_id, if_match)
+                _check(connection, records[0].asset_id, expected)
             outcomes = store.write_assets(connection, records, started)
             wanting, vectors = encoded
             if vectors is not None:
@@ -177,13 +175,6 @@ class AssetService:
         self._metrics.servable_seconds.observe(max(0.0, (self._clock() - started).total_seconds()))
         return outcomes
 
-    def _check_revision(self, connection: sa.Connection, asset_id: str, if_match: int | None) -> None:
-        if if_match is None:
-            return
-        stored = store.get_asset(connection, asset_id, None)
-        if stored is None or stored.revision != if_match:
-            raise RevisionMismatch("The asset has changed since you read it; read it again.")
-
     def _find(self, asset_id: str) -> StoredAsset | None:
         with self._engine.connect() as connection:
             _, model = store.read_head(connection)
@@ -194,3 +185,10 @@ class AssetService:
         if stored is None:
             raise AssetNotFound(asset_id)
         return Written(output_of(stored, self._replica.snapshot.catalogue), stored.etag, created)
+
+
+def _check(connection: sa.Connection, asset_id: str, expected: Precondition) -> None:
+    """Under the catalogue's lock, so that of two writers who expect the same one is refused."""
+    if expected != UNCONDITIONAL:
+        stored = store.get_asset(connection, asset_id, None)
+        expected.check(stored.revision if stored is not None else None)

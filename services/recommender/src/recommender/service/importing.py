@@ -16,6 +16,7 @@ from recommender.extraction.rows import Row
 from recommender.service.asset_records import record_of
 from recommender.service.assets import AssetService
 from recommender.service.encoding import Encoded
+from servicekit.errors import Unprocessable
 from servicekit.wire import field_problems
 
 _CHUNK = 64
@@ -104,6 +105,10 @@ def read_asset_row(row: Row) -> AssetRecord | ImportResult:
         )
     try:
         return record_of(fields.id, fields)
+    except Unprocessable as error:
+        return ImportResult(
+            line=row.line, id=fields.id, result="failed", code=error.code, detail=error.detail
+        )
     except EquivalenceInvalid as error:
         return ImportResult(
             line=row.line, id=fields.id, result="failed", code="equivalence_invalid", detail=str(error)

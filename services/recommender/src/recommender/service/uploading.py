@@ -19,6 +19,7 @@ from recommender.extraction.errors import ExtractionError
 from recommender.extraction.sandbox import Sandbox
 from recommender.service.asset_records import record_of
 from recommender.service.assets import AssetService
+from servicekit.errors import Unprocessable
 from servicekit.wire import field_problems
 
 _FRONT_MATTER_FIELDS = frozenset(AssetInput.model_fields) - {"body", "metadata"}
@@ -61,6 +62,8 @@ class AssetUpload:
         asset_id = fields.id or _slug(file.filename)
         try:
             outcome = self._assets.write([record_of(asset_id, fields)])[0]
+        except Unprocessable as error:
+            return _failed(file, error.code, error.detail)
         except EquivalenceInvalid as error:
             return _failed(file, "equivalence_invalid", str(error))
         return ImportResult(

@@ -234,7 +234,7 @@ def asset_ids_by_url(connection: sa.Connection, keys: Sequence[str]) -> Mapping[
     if not keys:
         return {}
     rows = connection.exec_driver_sql(
-        "SELECT url_key, min(asset_id) FROM recommender.assets "
+        'SELECT url_key, min(asset_id COLLATE "C") FROM recommender.assets '
         "WHERE url_key = ANY(%s) AND deleted_at IS NULL GROUP BY url_key",
         (list(keys),),
     )
