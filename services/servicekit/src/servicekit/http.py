@@ -35,7 +35,8 @@ class UpstreamResponse:
 class ServiceClient:
     """Calls one upstream. Connection failures, timeouts and an open breaker raise `UpstreamUnavailable`.
 
-    A status is never an exception: the caller decides what a 404 means. A 5xx but 503 counts against the breaker.
+    A status is never an exception: the caller decides what a 404 means. A 5xx other than 503 counts against
+    the breaker.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class ServiceClient:
         except BaseException:
             self.breaker.failed()  # an open breaker's one trial must end, whatever ended it
             raise
-        # A 503 is the upstream's own word that something behind it is away: it is there, and other calls may do.
+        # A 503 is the upstream's own word that something behind it is away; it is there itself.
         if response.status >= 500 and response.status != 503:
             self.breaker.failed()
         else:
