@@ -175,8 +175,8 @@ def truncate(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         names = connection.exec_driver_sql(
             "SELECT string_agg('recommender.' || quote_ident(relname), ', ') FROM pg_class "
-            "WHERE relnamespace = 'recommender'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition "
-            "AND relname <> 'alembic_version'"
+            "WHERE relnamespace = 'recommender'::regnamespace AND relkind IN ('r', 'p') "
+            "AND NOT relispartition AND relname <> 'alembic_version'"
         ).scalar_one()
         connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
         connection.exec_driver_sql("INSERT INTO recommender.catalogue_head (revision) VALUES (0)")

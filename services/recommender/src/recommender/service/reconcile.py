@@ -10,9 +10,10 @@ from recommender.service.clock import Clock
 from recommender.service.encoding import AssetEncoder, AssetText
 from recommender.service.replica import CatalogueReplica
 from recommender.store import embeddings
-from recommender.store.assets import read_head
+from recommender.store.assets import lock_head, read_head
 from recommender.store.embeddings import PendingAsset
 from servicekit import logs
+from servicekit.errors import UpstreamUnavailable
 
 _BLOCK = 32
 
@@ -38,7 +39,10 @@ class Reconciler:
         self._log = logs.get("recommender")
 
     def step(self) -> None:
-        """Work until nothing is pending, then report the backlog. Raises UpstreamUnavailable if it must wait."""
+        """Work until nothing is pending, then report the backlog.
+
+        Raises UpstreamUnavailable if it must wait.
+        """
         self._report()
         model_id = self._encoder.encode_sentences(["model"]).model_id
         while self._embed_block(model_id):
@@ -57,17 +61,26 @@ class Reconciler:
         self._backlog.set(count)
         self._oldest.set(oldest)
 
-    def _embed_block(self, model_id: str) -> int:
+    def _embed_block(self, model_id: str) -> bool:
+        """→ whether there may be more to do; not when the embedder changed its model meanwhile."""
         now = self._clock()
         with self._engine.begin() as connection:
             pending = embeddings.claim_pending(connection, model_id, _BLOCK, now)
-            if not pending:
-                return 0
+        if not pending:
+            return False
+        try:
             done = self._encode(pending)
-            refused = [asset.asset_id for asset in pending if asset.asset_id not in done]
+        except UpstreamUnavailable:
+            with self._engine.begin() as connection:
+                embeddings.give_back(connection, [asset.asset_id for asset in pending])
+            raise
+        refused = [asset.asset_id for asset in pending if asset.asset_id not in done]
+        with self._engine.begin() as connection:
+            # Every writer takes the head first, so that none waits for another in a circle.
+            lock_head(connection)
+            live = read_head(connection)[1]
             if refused:
                 embeddings.postpone(connection, refused, now)
-            live = read_head(connection)[1]
             for asset in pending:
                 if asset.asset_id in done:
                     vectors, made_by = done[asset.asset_id]
@@ -80,7 +93,7 @@ class Reconciler:
                         now,
                         announce=live in {None, made_by},
                     )
-        return len(pending)
+        return all(made_by == model_id for _, made_by in done.values())
 
     def _encode(self, pending: list[PendingAsset]) -> dict[str, tuple[embeddings.Vectors, str]]:
         """Vectors [1, d] by asset id; one text that the embedder refuses does not hold up the others."""

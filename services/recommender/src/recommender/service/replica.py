@@ -80,37 +80,39 @@ class CatalogueReplica:
     def ensure(self, connection: sa.Connection, revision: int, live_model: str | None) -> Snapshot:
         """A snapshot at `revision` or later, with this model's vectors."""
         snapshot = self._snapshot
-        if (
-            snapshot is not None
-            and snapshot.catalogue.revision >= revision
-            and snapshot.catalogue.model_id == live_model
-        ):
+        if snapshot is not None and _is_as_new(snapshot, revision, live_model):
             return snapshot
         return self.catch_up(connection)
 
-    def catch_up(self, connection: sa.Connection | None = None) -> Snapshot:
+    def catch_up(self, connection: sa.Connection | None = None, *, anew: bool = False) -> Snapshot:
         """Apply every change since the last snapshot; a new model or many dead rows build it anew."""
         if connection is None:
             with self._engine.connect() as own:
-                return self.catch_up(own)
+                return self.catch_up(own, anew=anew)
         with self._lock:
             revision, live_model = read_head(connection)
             current = self._snapshot
-            rebuild = current is None or current.catalogue.model_id != live_model
-            if current is not None and not rebuild and current.catalogue.revision >= revision:
+            if current is not None and not anew and _is_as_new(current, revision, live_model):
                 return current
-            if rebuild or self._builder.needs_compaction:
+            builder, estimator = self._builder, self._estimator
+            if (
+                anew
+                or current is None
+                or current.catalogue.model_id != live_model
+                or builder.needs_compaction
+            ):
                 current = None
-                dimension = _dimension_of(connection, live_model)
-                self._estimator = self._make_estimator(live_model)
-                self._builder = CatalogueBuilder(dimension, live_model)
+                estimator = self._make_estimator(live_model)
+                builder = CatalogueBuilder(_dimension_of(connection, live_model), live_model)
             since = -1 if current is None else current.catalogue.revision
             started = time.perf_counter()
-            count = self._apply(changes_since(connection, since, live_model))
-            catalogue = self._builder.publish(revision)
-            grown = SegmentedIndex.empty(self._builder.dimension) if current is None else current.index
+            count = _apply(changes_since(connection, since, live_model), builder, estimator)
+            catalogue = builder.publish(revision)
+            grown = SegmentedIndex.empty(builder.dimension) if current is None else current.index
             index = grown.grown_to(catalogue.vectors)
-            self._snapshot = Snapshot(catalogue, index, self._estimator.reads_text, self._builder.pages)
+            # Kept only now: a load that breaks off in the middle must leave what was there.
+            self._builder, self._estimator = builder, estimator
+            self._snapshot = Snapshot(catalogue, index, estimator.reads_text, builder.pages)
             self.applied_at = time.monotonic()
             if current is None:
                 seconds = round(time.perf_counter() - started, 3)
@@ -124,9 +126,7 @@ class CatalogueReplica:
             return
         estimator = self._make_estimator(snapshot.catalogue.model_id)
         if estimator.reads_text:
-            with self._lock:
-                self._snapshot = None
-            self.catch_up()
+            self.catch_up(anew=True)
 
     def _make_estimator(self, live_model: str | None) -> AssetStageEstimator:
         if live_model is None:
@@ -137,36 +137,51 @@ class CatalogueReplica:
             self._log.warning("prototypes_missing", model=live_model)
             return self._estimator_of(None)
 
-    def _apply(self, changes: Iterable[CatalogueChange]) -> int:
-        block: list[CatalogueChange] = []
-        count = 0
-        for change in changes:
-            block.append(change)
-            if len(block) == _BLOCK:
-                count += self._apply_block(block)
-                block = []
-        return count + self._apply_block(block)
 
-    def _apply_block(self, block: list[CatalogueChange]) -> int:
-        for change in block:
-            if change.card is None:
-                self._builder.remove(change.asset_id)
-        living = [change for change in block if change.card is not None]
-        stages = self._estimator.estimate(living)
-        for change, stage in zip(living, stages, strict=True):
-            if change.card is not None:
-                self._builder.put(
-                    AssetRow(
-                        change.card,
-                        change.approved,
-                        change.publish_at,
-                        change.expires_at,
-                        change.published_at,
-                        stage,
-                        change.vector,
-                    )
+def _is_as_new(snapshot: Snapshot, revision: int, live_model: str | None) -> bool:
+    """Whether a picture of the database at `revision` has nothing for this snapshot.
+
+    A promotion takes a revision too: a reader with an older picture must not bring the old model back.
+    """
+    at = snapshot.catalogue.revision
+    return at > revision or (at == revision and snapshot.catalogue.model_id == live_model)
+
+
+def _apply(
+    changes: Iterable[CatalogueChange], builder: CatalogueBuilder, estimator: AssetStageEstimator
+) -> int:
+    block: list[CatalogueChange] = []
+    count = 0
+    for change in changes:
+        block.append(change)
+        if len(block) == _BLOCK:
+            count += _apply_block(block, builder, estimator)
+            block = []
+    return count + _apply_block(block, builder, estimator)
+
+
+def _apply_block(
+    block: list[CatalogueChange], builder: CatalogueBuilder, estimator: AssetStageEstimator
+) -> int:
+    for change in block:
+        if change.card is None:
+            builder.remove(change.asset_id)
+    living = [change for change in block if change.card is not None]
+    stages = estimator.estimate(living)
+    for change, stage in zip(living, stages, strict=True):
+        if change.card is not None:
+            builder.put(
+                AssetRow(
+                    change.card,
+                    change.approved,
+                    change.publish_at,
+                    change.expires_at,
+                    change.published_at,
+                    stage,
+                    change.vector,
                 )
-        return len(living)
+            )
+    return len(living)
 
 
 def _dimension_of(connection: sa.Connection, model_id: str | None) -> int:

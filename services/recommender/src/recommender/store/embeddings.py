@@ -41,6 +41,8 @@ class CatalogueChange:
 
 
 Vectors = NDArray[np.float32]
+# Longer than encoding a block can take; after it the work of a replica that died is taken up by another.
+LEASE_SECONDS = 120
 
 _CHANGES = """
 SELECT a.change, a.asset_id, a.deleted_at IS NOT NULL, a.title, a.url, a.type, a.language, a.summary, a.image_url,
@@ -80,19 +82,31 @@ def changes_since(connection: sa.Connection, change: int, model_id: str | None) 
 
 
 _PENDING = """
-SELECT a.asset_id, a.text_hash, a.title, a.summary, a.body FROM recommender.assets a
-WHERE a.deleted_at IS NULL AND a.status <> 'archived'
+UPDATE recommender.assets SET embedding_retry_at = %(now)s::timestamptz + make_interval(secs => %(lease)s)
+WHERE asset_id IN (SELECT a.asset_id FROM recommender.assets a WHERE a.deleted_at IS NULL AND a.status <> 'archived'
   AND (a.embedding_retry_at IS NULL OR a.embedding_retry_at <= %(now)s)
   AND NOT EXISTS (SELECT FROM recommender.embeddings e
                   WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s AND e.text_hash = a.text_hash)
-ORDER BY (a.status = 'approved') DESC, a.updated_at LIMIT %(limit)s FOR UPDATE OF a SKIP LOCKED
+ORDER BY (a.status = 'approved') DESC, a.updated_at LIMIT %(limit)s FOR UPDATE OF a SKIP LOCKED)
+RETURNING asset_id, text_hash, title, summary, body
 """
 
 
 def claim_pending(connection: sa.Connection, model_id: str, limit: int, now: datetime) -> list[PendingAsset]:
-    """Assets without a vector of this model, locked until commit so that replicas share the work."""
-    rows = connection.exec_driver_sql(_PENDING, {"model": model_id, "limit": limit, "now": now})
+    """Assets without a vector of this model, leased so that replicas share the work.
+
+    A lease and not a lock: encoding takes long, and writers must not wait for it. Commit before encoding.
+    """
+    parameters = {"model": model_id, "limit": limit, "now": now, "lease": LEASE_SECONDS}
+    rows = connection.exec_driver_sql(_PENDING, parameters)
     return [PendingAsset(row[0], bytes(row[1]), row[2], row[3], row[4]) for row in rows]
+
+
+def give_back(connection: sa.Connection, ids: Sequence[str]) -> None:
+    """End the lease of work that could not be done: whoever looks next may take it."""
+    connection.exec_driver_sql(
+        "UPDATE recommender.assets SET embedding_retry_at = NULL WHERE asset_id = ANY(%s)", (list(ids),)
+    )
 
 
 def pending_count(connection: sa.Connection, model_id: str | None) -> tuple[int, float]:
@@ -125,13 +139,13 @@ def save_embeddings(
     if not rows:
         return
     head = lock_head(connection)
-    # The asset may have been deleted while its text was being encoded: then there is nothing to keep.
+    # The asset may have been changed or deleted while its text was being encoded: then nothing is kept.
     connection.exec_driver_sql(
         "INSERT INTO recommender.embeddings (asset_id, model_id, text_hash, vector, created_at) "
         "SELECT %s, %s, %s, %s, %s WHERE EXISTS (SELECT FROM recommender.assets WHERE asset_id = %s "
-        "AND deleted_at IS NULL) ON CONFLICT (asset_id, model_id) DO UPDATE SET vector = excluded.vector, "
+        "AND text_hash = %s AND deleted_at IS NULL) ON CONFLICT (asset_id, model_id) DO UPDATE SET vector = excluded.vector, "
         "text_hash = excluded.text_hash, created_at = excluded.created_at",
-        [(*row, row[0]) for row in rows],
+        [(*row, row[0], row[2]) for row in rows],
     )
     if announce:
         connection.exec_driver_sql(
@@ -140,6 +154,12 @@ def save_embeddings(
             [(head + offset + 1, asset_id) for offset, asset_id in enumerate(ids)],
         )
         advance_head(connection, head + len(ids))
+    else:
+        connection.exec_driver_sql(
+            "UPDATE recommender.assets SET embedding_failures = 0, embedding_retry_at = NULL "
+            "WHERE asset_id = ANY(%s)",
+            (list(ids),),
+        )
 
 
 def reusable_ids(
