@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from itertools import pairwise
 from types import MappingProxyType
@@ -240,3 +240,23 @@ def load_ranking_config(data: bytes | None = None, *, source: str = "ranking.tom
     if not isinstance(root, dict):
         raise ConfigurationInvalid(source, ["must be a table"])
     return ranking_config_from(root, source=source)
+
+
+def ranking_config_table(config: RankingConfig) -> dict[str, Any]:
+    """The configuration as the table that it would be read from; `ranking_config_from` gives it back."""
+    return {
+        "name": config.name,
+        "version": config.version,
+        "interest": asdict(config.interest),
+        "candidates": asdict(config.candidates),
+        "popularity_half_life_hours": {
+            t: s / 3600.0 for t, s in zip(POPULARITY_TERMS, config.popularity_half_lives, strict=True)
+        },
+        "freshness": asdict(config.freshness),
+        "quality": asdict(config.quality),
+        "terms": dict(zip(TERMS, config.weights, strict=True)),
+        "curves": {t: {"x": list(c.x), "y": list(c.y)} for t, c in config.curves.items()},
+        "goals": {g: dict(zip(TERMS, f, strict=True)) for g, f in config.goals.items()},
+        "fatigue": asdict(config.fatigue),
+        "rerank": asdict(config.rerank),
+    }

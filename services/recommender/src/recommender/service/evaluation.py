@@ -13,7 +13,15 @@ from recommender.domain.ranking_request import TIERS, RankRequest
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.baselines import Baselines
 from recommender.numeric.candidates import VectorSearch
-from recommender.numeric.ranking_metrics import TOP, MethodResult, per_case, rank_of, resampling, summary
+from recommender.numeric.ranking_metrics import (
+    TOP,
+    MethodResult,
+    Resampling,
+    per_case,
+    rank_of,
+    resampling,
+    summary,
+)
 from recommender.numeric.selection import top
 from recommender.service.evaluation_data import Log
 from recommender.service.evaluation_replay import BACK_CATALOGUE_DAYS, DAY, Case, candidates, replay
@@ -173,6 +181,29 @@ def _evaluation(
     }
     results = {n: MethodResult(n, np.array(t.ranks), t.covered) for n, t in tallies.items()}
     rows = [summary(result, draws, groups) for result in results.values()]
+    cold = groups["cold"]
+    facts: dict[str, object] = {
+        "buyers": len(np.unique(buyers)),
+        "cases": len(lines),
+        "cold_share": float(cold.mean()),
+        "signals_without_asset": log.unnamed,
+        "signals_of_missing_assets": log.missing,
+        "signals_before_publication": log.early,
+        "ratio_to_best_baseline": ratios_to_best(results, draws),
+        "kept_of_top_10_by_candidate_generation": kept,
+        "cold_hits": {
+            n: int(per_case(r.ranks)["recall_at_10"][cold].sum())
+            for n, r in results.items()
+            if n in TEXT_BASELINES or n.startswith(OURS)
+        },
+    }
+    return Evaluation(rows, lines, facts)
+
+
+def ratios_to_best(results: dict[str, MethodResult], draws: Resampling) -> dict[str, object]:
+    """For each figure: the best plain method, our ratio to it, and the ratio's interval over the same
+    buyers.
+    """
     plain = [r for n, r in results.items() if not n.startswith(OURS)]
     ratios: dict[str, object] = {}
     for figure in ("ndcg_at_10", "recall_at_10", "mrr"):
@@ -184,20 +215,4 @@ def _evaluation(
             "ratio": float(ours.mean() / max(float(other.mean()), 1e-12)),
             "ci": list(draws.ratio_interval(ours, other)),
         }
-    cold = groups["cold"]
-    facts: dict[str, object] = {
-        "buyers": len(np.unique(buyers)),
-        "cases": len(lines),
-        "cold_share": float(cold.mean()),
-        "signals_without_asset": log.unnamed,
-        "signals_of_missing_assets": log.missing,
-        "signals_before_publication": log.early,
-        "ratio_to_best_baseline": ratios,
-        "kept_of_top_10_by_candidate_generation": kept,
-        "cold_hits": {
-            n: int(per_case(r.ranks)["recall_at_10"][cold].sum())
-            for n, r in results.items()
-            if n in TEXT_BASELINES or n.startswith(OURS)
-        },
-    }
-    return Evaluation(rows, lines, facts)
+    return ratios
