@@ -31,7 +31,7 @@ test: $(READY) ## Run the whole test suite
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the fast tests: no torch, no database, no processes
-	$(BIN)/python -m pytest tests/unit tests/architecture -m "not slow" -p no:cacheprovider
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not model" tests/unit tests/architecture
 
 .PHONY: lint
 lint: $(READY) ## Check style and formatting

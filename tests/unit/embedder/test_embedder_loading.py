@@ -78,6 +78,7 @@ def test_a_given_encoder_serves_at_once() -> None:
     app.extensions["close"]()
 
 
+@pytest.mark.slow
 def test_serving_with_hashing_never_imports_torch() -> None:
     program = """
 import sys

@@ -118,6 +118,7 @@ def rows(count: int) -> Iterator[bytes]:
         yield b'{"id":"%d","title":"T","url":"https://www.example.com/%d"}\n' % (number, number)
 
 
+@pytest.mark.slow
 def test_an_import_larger_than_any_buffer_flows_even_to_a_client_that_reads_last(gateway: Gateway) -> None:
     """60,000 rows make 15 MB of results: without the spool both sides would wait for one another."""
     with serve(gateway.app) as url:

@@ -208,10 +208,12 @@ def test_the_example_configuration_is_well_formed(promtool: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_each_alert_fires_on_its_case_and_not_on_its_neighbour(promtool: str, tmp_path: Path) -> None:
     assert _judge(promtool, tmp_path, CASES, heard=_ALL_HEARD) == ""
 
 
+@pytest.mark.slow
 def test_a_service_that_is_not_heard_of_is_reported(promtool: str, tmp_path: Path) -> None:
     silent = Case("nobody is heard of", {}, 10, ())
     said = _judge(promtool, tmp_path, [silent], heard={"unrelated": "1x30"})
@@ -234,6 +236,7 @@ def test_every_alert_has_a_case() -> None:
     assert stated - tried == {"ForewordMetricsAbsent/page", "ForewordMetricsAbsent/ticket"}
 
 
+@pytest.mark.slow
 def test_a_wrong_expectation_would_be_seen(promtool: str, tmp_path: Path) -> None:
     wrong = Case("nothing fails", _traffic(0, 100, minutes=90), 90, ("ForewordAvailabilityBurn/page",))
     assert "FAILED" in _judge(promtool, tmp_path, [wrong], heard=_ALL_HEARD)

@@ -108,6 +108,7 @@ def test_ages_count_back_from_now(assets: list[dict[str, Any]]) -> None:
     assert all(asset["publish_at"] < "2026-11-22" and asset["status"] == "approved" for asset in assets)
 
 
+@pytest.mark.slow
 def test_the_committed_files_are_what_the_sources_make() -> None:
     for path, content in make_files(SAMPLE_ROOT):
         # Compressors differ between machines; what is inside must not.
@@ -115,6 +116,7 @@ def test_the_committed_files_are_what_the_sources_make() -> None:
         assert committed == content or _inside(path, committed) == _inside(path, content), path.name
 
 
+@pytest.mark.slow
 def test_documents_and_papers_carry_no_time_of_making() -> None:
     for fields, text in map(split_front_matter, sorted((SAMPLE_ROOT / "sources").glob("*p3.md"))):
         assert render_paper(fields, text) == render_paper(fields, text)
@@ -122,6 +124,7 @@ def test_documents_and_papers_carry_no_time_of_making() -> None:
         assert render_document(fields, text) == render_document(fields, text)
 
 
+@pytest.mark.slow
 def test_papers_carry_their_title_and_all_their_text(assets: list[dict[str, Any]]) -> None:
     for asset in assets:
         if "file" not in asset or asset["file"].suffix != ".pdf":

@@ -36,6 +36,7 @@ def when(message: Message) -> datetime:
     return datetime.fromisoformat(message["timestamp"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, log: list[Message]) -> None:
     path = tmp_path / "log.ndjson.gz"
     main(["--now", NOW.isoformat(), "--seed", "7", "--out", str(path)])
@@ -45,6 +46,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, log: list[Message]) 
     assert packed[3:8] == bytes(5), "the archive names no file and no time"
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_log(log: list[Message]) -> None:
     assert next(generate(NOW, seed=8)) != log[0]
 

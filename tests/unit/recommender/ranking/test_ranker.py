@@ -236,6 +236,7 @@ def test_explain_agrees_with_the_answer() -> None:
     assert sum(seen.terms.values()) == seen.score
 
 
+@pytest.mark.slow
 def test_candidate_sources_find_what_ranking_over_everything_finds() -> None:
     narrow = replace(STILL, candidates=replace(STILL.candidates, width=100))
     wide = replace(STILL, candidates=replace(STILL.candidates, width=300))
@@ -246,6 +247,7 @@ def test_candidate_sources_find_what_ranking_over_everything_finds() -> None:
     assert np.mean(kept) > 0.9
 
 
+@pytest.mark.slow
 def test_exploration_states_its_exact_propensity() -> None:
     config = replace(CONFIG, rerank=replace(CONFIG.rerank, explore_share=0.4))
     n = 4_000
