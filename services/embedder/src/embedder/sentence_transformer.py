@@ -33,7 +33,7 @@ class SentenceTransformerEncoder:
         revision: str,
         dtype: str = "float32",
         threads: int = 1,
-        token_budget: int = 2048,
+        token_budget: int = 1024,
     ) -> None:
         """Load from `folder`. Raises ModelUnusable when our passes disagree with the library's own."""
         import torch
