@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := services/servicekit services/contract services/embedder services/recommender services/gateway clients/python dev
-SOURCES := services/servicekit/src services/contract/src services/embedder/src services/recommender/src services/gateway/src clients/python/src dev/src sample scripts bench
+SOURCES := services/servicekit/src services/contract/src services/embedder/src services/recommender/src services/gateway/src clients/python/src dev/src sample bench monitoring
 READY := $(VENV)/.ready
 
 .PHONY: help
@@ -57,6 +57,10 @@ check: lint types imports test ## All of it: lint, types, import contracts and t
 .PHONY: openapi
 openapi: $(READY) ## Write docs/openapi.json from the code
 	$(BIN)/python -m gateway.openapi > docs/openapi.json
+
+.PHONY: monitoring
+monitoring: $(READY) ## Write rules and dashboards from monitoring/slos.yaml
+	$(BIN)/python -m monitoring.generate
 
 .PHONY: constraints
 constraints: $(READY) ## Pin every installed version in constraints.txt
