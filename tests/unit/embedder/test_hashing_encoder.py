@@ -32,7 +32,7 @@ def test_inflections_are_nearer_than_unrelated_words() -> None:
     assert one @ many > one @ other + 0.2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=80), min_size=1, max_size=8))
 def test_every_text_gets_a_unit_vector_that_does_not_depend_on_its_neighbours(texts: list[str]) -> None:
     together = ENCODER.encode(texts)
