@@ -27,6 +27,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder.parent / f"{folder.name}.lock").open("a")
@@ -55,6 +56,9 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         self._server.cleanup()
+        elsewhere = _socket_folder_elsewhere(self._folder)
+        if elsewhere.is_dir():
+            elsewhere.rmdir()
         self._lock.close()
 
 
@@ -79,10 +83,14 @@ def _socket_folder(folder: Path, _: Path) -> Path:
     path = str(folder / ".s.PGSQL.5432")
     if len(os.fsencode(path)) <= 100 and _PLAIN.fullmatch(path):
         return folder
-    name = hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
-    elsewhere = Path(tempfile.gettempdir()) / f"foreword-{name}"
+    elsewhere = _socket_folder_elsewhere(folder)
     elsewhere.mkdir(mode=0o700, exist_ok=True)
     return elsewhere
+
+
+def _socket_folder_elsewhere(folder: Path) -> Path:
+    name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir()) / f"foreword-{name}"
 
 
 def _why(folder: Path, error: Exception) -> str:

@@ -1,0 +1,146 @@
+"""kill -9 of everything, and a restart of a large catalogue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+import urllib3
+
+from e2e.foreword_process import UserRun, environment, metric, own_folder
+from foreword_client import Client
+
+pytestmark = pytest.mark.slow
+
+ASSETS = 10_000
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[tuple[dict[str, str], Path]]:
+    """A Foreword's folder with 10,000 assets in it, stopped with Ctrl-C."""
+    with own_folder() as base:
+        settings = environment(base / "data")
+        run = UserRun(settings, base / "load.txt")
+        try:
+            run.wait_ready()
+            client = Client(run.api.url, run.api.key or "")
+            topics = ("doors", "alarms", "audits", "energy", "transport", "probes", "software", "people")
+            for start in range(0, ASSETS, 2_000):
+                lines = [
+                    orjson.dumps(
+                        {
+                            "id": f"asset-{n}",
+                            "title": f"About {topics[n % 8]}, part {n}, and what {topics[n % 7]} do there",
+                            "url": f"https://www.example.com/{n}",
+                            "topics": [topics[n % 8]],
+                        }
+                    )
+                    for n in range(start, start + 2_000)
+                ]
+                results = client.import_lines(lines)
+                assert all(result["result"] == "stored" for result in results)
+            run.interrupt()
+            assert run.process.returncode == 0
+        finally:
+            run.end()
+        yield settings, base
+
+
+def _started(settings: dict[str, str], base: Path, name: str) -> UserRun:
+    run = UserRun(settings, base / name)
+    try:
+        run.wait_ready()
+    except BaseException:
+        run.end()
+        raise
+    return run
+
+
+def test_ten_thousand_assets_are_ready_in_ten_seconds_and_none_is_embedded_again(
+    large: tuple[dict[str, str], Path],
+) -> None:
+    settings, base = large
+    recommender = f"http://127.0.0.1:{settings['FOREWORD_RECOMMENDER_PORT']}/readyz"
+    log = Path(settings["FOREWORD_DATA_DIR"]) / "logs" / "recommender.log"
+    run = UserRun(settings, base / "restart.txt")
+    try:
+        first_line = ""
+        while "Booting worker" not in first_line:  # of this run: each start writes its log anew
+            assert run.process.poll() is None, run.text
+            first_line = log.read_text() if log.exists() and log.stat().st_mtime > time.time() - 30 else ""
+            time.sleep(0.02)
+        began = time.monotonic()
+        ready = 0
+        while ready != 200:
+            try:
+                ready = urllib3.request("GET", recommender, retries=False, timeout=1).status
+            except urllib3.exceptions.HTTPError:
+                time.sleep(0.05)
+            assert time.monotonic() - began < 60
+        seconds = time.monotonic() - began
+        run.wait_ready()
+        assert len(run.api.recommended(user_id="somebody", count=10)) == 10
+        time.sleep(3)  # the loop that looks for missing embeddings has come by
+        embedder = int(settings["FOREWORD_EMBEDDER_METRICS_PORT"])
+        index = int(settings["FOREWORD_RECOMMENDER_METRICS_PORT"])
+        assert metric(index, "foreword_recommender_index_assets") == ASSETS
+        # One word goes to the embedder, to learn which model it serves.
+        assert metric(embedder, "foreword_embedder_batch_size_texts_sum") <= 1
+        assert metric(index, "foreword_recommender_embedding_backlog_assets") == 0
+        print(f"ready after {seconds:.1f} s")
+        assert seconds < 10
+    finally:
+        run.end()
+
+
+def test_an_acknowledged_signal_survives_kill_9_of_everything(large: tuple[dict[str, str], Path]) -> None:
+    settings, base = large
+    asked = {"user_id": "survivor", "count": 5}
+    run = _started(settings, base, "before.txt")
+    try:
+        api = run.api
+        before = api.recommended(**asked)
+        liked = before[0]
+        acknowledged = api.track(
+            "survivor", "Asset Downloaded", properties={"asset_id": liked}, messageId="once"
+        )
+        assert acknowledged.body == b'{"success": true}'
+        run.kill_everything()
+    finally:
+        run.end()
+    again = _started(settings, base, "after.txt")
+    try:
+        api = again.api
+        buyer = api.send("GET", "/v1/buyers/survivor")
+        assert buyer.status == 200, buyer.body
+        assert liked in buyer.body.decode()
+        after = api.recommended(**asked)
+        assert liked not in after, "what was read is not shown again"
+        assert after != before
+        # A client that did not hear the answer sends it again: it counts once.
+        api.track("survivor", "Asset Downloaded", **told)
+        signals = api.send("GET", "/v1/buyers/survivor").json()["recent_signals"]
+        assert len(signals) == 1
+        again.interrupt()
+        assert again.process.returncode == 0
+    finally:
+        again.end()
+
+
+def test_a_signal_changes_the_very_next_recommendation(large: tuple[dict[str, str], Path]) -> None:
+    settings, base = large
+    run = _started(settings, base, "next.txt")
+    try:
+        api = run.api
+        for number in range(10):
+            buyer = f"next-{number}"
+            before = api.recommended(user_id=buyer, count=3)
+            api.track(buyer, "Asset Downloaded", properties={"asset_id": before[0]})
+            answer = api.post("/v1/recommendations", {"user_id": buyer, "count": 3}).json()
+            assert before[0] not in [item["id"] for item in answer["items"]]
+            assert answer["meta"]["tier"] == "personal"
+    finally:
+        run.end()
