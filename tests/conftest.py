@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from recommender_rig import Rig, RigMaker, ServedEmbedder, SettableClock, Switch
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL to make databases in: the one that DATABASE_URL names, else an embedded one."""
     given = os.environ.get("DATABASE_URL")
     if given:
@@ -20,9 +22,11 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     from foreword_dev.embedded_postgres import EmbeddedPostgres
 
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data")
-    yield server.url
-    server.stop()
+    # Not in pytest's own folder: another pytest run of this user closes that to the server's user.
+    with tempfile.TemporaryDirectory(prefix="foreword-tests-", ignore_cleanup_errors=True) as folder:
+        server = EmbeddedPostgres(Path(folder) / "data")
+        yield server.url
+        server.stop()
 
 
 @pytest.fixture(scope="module")

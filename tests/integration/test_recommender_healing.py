@@ -212,9 +212,7 @@ def test_two_replicas_reconcile_at_once_and_embed_nothing_twice(
 ) -> None:
     rigs = [make_recommender(), make_recommender()]
     embedder.away = True
-    lines = b"".join(
-        b'{"id":"a%d","title":"Text %d","url":"https://x.example/%d"}\n' % (n, n, n) for n in range(200)
-    )
+    lines = "".join(f'{{"id":"a{n}","title":"Text {n}","url":"https://x.example/{n}"}}\n' for n in range(200))
     rigs[0].client.post("/v1/assets:import", data=lines).get_data()
     embedder.away = False
     embedder.texts.clear()
@@ -265,14 +263,9 @@ def test_concurrent_writers_lose_nothing_and_revisions_are_seen_in_order(
 
 def test_two_patches_at_once_both_take_effect(recommender: Rig) -> None:
     recommender.put("a")
-    fields: list[dict[str, Any]] = [
-        {"summary": "S"},
-        {"topics": ["T"]},
-        {"personas": ["P"]},
-        {"type": "ebook"},
-    ]
+    fields = ({"summary": "S"}, {"topics": ["T"]}, {"personas": ["P"]}, {"type": "ebook"})
 
-    def change(body: dict[str, Any]) -> int:
+    def change(body: Any) -> int:
         return recommender.client.patch("/v1/assets/a", json=body).status_code
 
     with ThreadPoolExecutor(4) as pool:

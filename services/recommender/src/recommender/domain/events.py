@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ MAX_ID_LENGTH = 200
 EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 # Clocks of well-kept machines differ by less; what is later than this has not happened yet.
 CLOCK_TOLERANCE = timedelta(seconds=60)
+# A backslash before it makes it six plain characters.
+_ZERO_BYTE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class EventInvalid(Exception):
@@ -77,10 +80,13 @@ def read_event(raw: object, call: str | None, reading: Reading) -> Event:
     """Read one call of the tracking API (`call` comes from the path, None inside a batch)."""
     if not isinstance(raw, dict):
         raise EventInvalid("not_an_object", "An event must be a JSON object.")
-    text = orjson.dumps(raw)
+    try:
+        text = orjson.dumps(raw)
+    except TypeError as error:
+        raise EventInvalid("nested_too_deeply", "This event is nested too deeply to be stored.") from error
     if len(text) > MAX_EVENT_BYTES:
         raise EventInvalid("event_too_large", "An event may be 32 KB at most.")
-    if b"\\u0000" in text:
+    if _ZERO_BYTE.search(text):
         raise EventInvalid("nul_character", "The NUL character cannot be stored.")
     name = call or raw.get("type")
     if name not in CALLS:
@@ -125,8 +131,9 @@ def _id(parent: Mapping[str, Any], name: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise EventInvalid("id_invalid", f"`{name}` must be text of 1 to {MAX_ID_LENGTH} characters.")
     text = str(value)
-    if len(text) > MAX_ID_LENGTH:
-        raise EventInvalid("id_invalid", f"`{name}` must be text of 1 to {MAX_ID_LENGTH} characters.")
+    # What could not stand in a path could be stored and never be read or erased again.
+    if len(text) > MAX_ID_LENGTH or not text.isprintable() or text in {".", ".."}:
+        raise EventInvalid("id_invalid", f"`{name}` must be 1 to {MAX_ID_LENGTH} printable characters.")
     return text
 
 

@@ -40,6 +40,11 @@ def plain_traits(many: Iterable[DatedTraits]) -> dict[str, Any]:
     return {key: value for key, (value, _) in sorted(merge_traits(*many).items())}
 
 
+def consent_rank(at: datetime, consent: Mapping[str, Any]) -> tuple[datetime, bytes]:
+    """What was said later counts; of two at one moment the one that sorts later, whichever came first."""
+    return at, orjson.dumps(consent, option=orjson.OPT_SORT_KEYS)
+
+
 def links_earlier(at: datetime, user_id: str, known_at: datetime | None, known_user_id: str | None) -> bool:
     """An anonymous id belongs to whoever was first identified with it; a shared device stays with them."""
     if known_at is None or known_user_id is None:

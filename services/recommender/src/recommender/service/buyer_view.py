@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from recommender.domain.buyer_state import BuyerState, empty_state
-from recommender.domain.identities import Identity, plain_traits, role_of
+from recommender.domain.identities import Identity, consent_rank, plain_traits, role_of
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.fold_state import LoggedSignal, fold_state
 from recommender.service.folding import Folder
@@ -61,10 +61,14 @@ class BuyerView:
         """False once the buyer opted out (Sec-GPC) or refused every category of consent."""
         if any(identity.opted_out_at is not None for identity in self.identities):
             return False
-        said = [i for i in self.identities if i.consent is not None and i.consent_at is not None]
+        said = [
+            (consent_rank(i.consent_at, i.consent), i.consent)
+            for i in self.identities
+            if i.consent is not None and i.consent_at is not None
+        ]
         if not said:
             return True
-        latest: Mapping[str, Any] = max(said, key=lambda i: str(i.consent_at)).consent or {}
+        latest = max(said, key=lambda one: one[0])[1]
         return not latest or any(value is True for value in latest.values())
 
 

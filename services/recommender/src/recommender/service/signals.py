@@ -23,7 +23,12 @@ from servicekit import logs
 from servicekit.errors import BadRequest, Unavailable
 
 _TRIES = 4
-_RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+# Two requests about the same people may wait for one another; an erasure may take a buyer from under this.
+_RETRIED = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.ForeignKeyViolation,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +132,9 @@ class SignalService:
                     store.keep_dead_letters(connection, letters)
                 return outcome
             except IdentityGone:
-                if attempt == _TRIES:
-                    raise
+                self._log.info("signals_tried_again", attempt=attempt)
             except sa.exc.DBAPIError as error:
-                # Two requests about the same people may wait for one another; the database ends one of them.
-                if not isinstance(error.orig, _RETRIED) or attempt == _TRIES:
+                if not isinstance(error.orig, _RETRIED):
                     raise
                 self._log.info("signals_tried_again", attempt=attempt)
         raise Unavailable("The signals could not be stored just now; send them again.")
@@ -140,8 +143,9 @@ class SignalService:
 def _dead_letter(raw: object, call: str | None, received_at: datetime, error: EventInvalid) -> DeadLetter:
     try:
         text = orjson.dumps(raw)
-    except orjson.JSONEncodeError:
-        text = repr(raw).encode()
+    except TypeError:  # nested too deeply: what lies on its surface tells where it came from
+        surface = raw.items() if isinstance(raw, dict) else ()
+        text = orjson.dumps({k: v if isinstance(v, str | int | float) else "…" for k, v in surface})
     kind = call or (str(raw.get("type")) if isinstance(raw, dict) else "unknown")
     key = message_key(text.decode(errors="replace"))
     return DeadLetter(

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from recommender.domain.identities import Identity
+from recommender.domain.identities import Identity, plain_traits
 from recommender.numeric.fold_state import LoggedSignal
 
 # Folding replays at most so many signals, the newest: a buyer with more is a machine or a shared account.
@@ -169,7 +169,7 @@ def find_account(connection: sa.Connection, external_id: str) -> AccountRow | No
         "SELECT account_id, external_id, traits FROM recommender.accounts WHERE external_id = %s",
         (external_id,),
     ).one_or_none()
-    return None if row is None else AccountRow(row[0], row[1], row[2])
+    return None if row is None else AccountRow(row[0], row[1], plain_traits([row[2]]))
 
 
 def account_by_id(connection: sa.Connection, account_id: int) -> AccountRow:
@@ -177,7 +177,7 @@ def account_by_id(connection: sa.Connection, account_id: int) -> AccountRow:
         "SELECT account_id, external_id, traits FROM recommender.accounts WHERE account_id = %s",
         (account_id,),
     ).one()
-    return AccountRow(row[0], row[1], row[2])
+    return AccountRow(row[0], row[1], plain_traits([row[2]]))
 
 
 def recent_events(

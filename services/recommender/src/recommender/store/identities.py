@@ -12,7 +12,13 @@ import orjson
 import sqlalchemy as sa
 
 from recommender.domain.events import Event
-from recommender.domain.identities import Identity, links_earlier, merge_traits
+from recommender.domain.identities import (
+    DatedTraits,
+    Identity,
+    consent_rank,
+    links_earlier,
+    merge_traits,
+)
 
 
 class IdentityGone(Exception):
@@ -69,13 +75,16 @@ def ensure(connection: sa.Connection, wanted: Sequence[Identity], now: datetime)
         connection.exec_driver_sql(
             "DELETE FROM recommender.buyers WHERE buyer_id = ANY(%s)", (sorted(unused),)
         )
-    return known | _select(connection, missing)
+    known |= _select(connection, missing)
+    if len(known) < len(wanted):
+        raise IdentityGone("an identity was erased while its signals were being stored")
+    return known
 
 
 def ensure_accounts(
-    connection: sa.Connection, wanted: Mapping[str, Mapping[str, Any]], now: datetime
+    connection: sa.Connection, wanted: Mapping[str, DatedTraits], now: datetime
 ) -> dict[str, int]:
-    """Find or make accounts by their external ids; traits given are merged in. → ids."""
+    """Find or make accounts by their external ids; of the traits given the latest win. → ids."""
     if not wanted:
         return {}
     names = sorted(wanted)
@@ -83,22 +92,33 @@ def ensure_accounts(
         "SELECT external_id, account_id FROM recommender.accounts WHERE external_id = ANY(%s)", (names,)
     )
     known = {row[0]: int(row[1]) for row in rows}
-    to_write = [name for name in names if name not in known or wanted[name]]
-    if to_write:
+    missing = [name for name in names if name not in known]
+    if missing:
+        connection.exec_driver_sql(
+            "INSERT INTO recommender.accounts (external_id, created_at) SELECT name, %(now)s "
+            "FROM unnest(%(names)s::text[]) AS name ORDER BY name ON CONFLICT (external_id) DO NOTHING",
+            {"names": missing, "now": now},
+        )
         rows = connection.exec_driver_sql(
-            "INSERT INTO recommender.accounts AS a (external_id, traits, created_at) "
-            "SELECT name, traits::jsonb, %(now)s FROM unnest(%(names)s::text[], %(traits)s::text[]) "
-            "AS t(name, traits) ORDER BY name "
-            "ON CONFLICT (external_id) DO UPDATE SET traits = a.traits || excluded.traits "
-            "RETURNING external_id, account_id",
-            {
-                "names": to_write,
-                "traits": [orjson.dumps(wanted[name]).decode() for name in to_write],
-                "now": now,
-            },
+            "SELECT external_id, account_id FROM recommender.accounts WHERE external_id = ANY(%s)", (missing,)
         )
         known |= {row[0]: int(row[1]) for row in rows}
+    _merge_account_traits(connection, {name: wanted[name] for name in names if wanted[name]})
     return known
+
+
+def _merge_account_traits(connection: sa.Connection, said: Mapping[str, DatedTraits]) -> None:
+    if not said:
+        return
+    rows = connection.exec_driver_sql(
+        "SELECT external_id, traits FROM recommender.accounts WHERE external_id = ANY(%s) "
+        "ORDER BY external_id FOR NO KEY UPDATE",
+        (sorted(said),),
+    )
+    merged = [(orjson.dumps(merge_traits(row[1], said[row[0]])).decode(), row[0]) for row in rows]
+    connection.exec_driver_sql(
+        "UPDATE recommender.accounts SET traits = %s::jsonb WHERE external_id = %s", merged
+    )
 
 
 @dataclass(slots=True)
@@ -111,6 +131,7 @@ class _Row:
     linked_user: str | None
     linked_at: datetime | None
     account_id: int | None
+    account_name: str | None
     account_at: datetime | None
     traits: dict[str, Any]
     consent: Any
@@ -164,12 +185,16 @@ def apply_facts(
 def _lock_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, _Row]:
     found = connection.exec_driver_sql(
         "SELECT i.identity_id, i.external_id, i.buyer_id, u.external_id, i.linked_at, i.account_id, "
-        "i.account_at, i.traits, i.consent, i.consent_at, i.opted_out_at, i.linked_to "
+        "g.external_id, i.account_at, i.traits, i.consent, i.consent_at, i.opted_out_at, i.linked_to "
         "FROM recommender.identities i LEFT JOIN recommender.identities u ON u.identity_id = i.linked_to "
+        "LEFT JOIN recommender.accounts g ON g.account_id = i.account_id "
         "WHERE i.identity_id = ANY(%s) ORDER BY i.identity_id FOR UPDATE OF i",
         (list(ids),),
     )
-    return {int(row[0]): _Row(*row) for row in found}
+    rows = {int(row[0]): _Row(*row) for row in found}
+    if len(rows) < len(ids):
+        raise IdentityGone("an identity was erased while its signals were being stored")
+    return rows
 
 
 def _apply_event(
@@ -188,13 +213,17 @@ def _apply_event(
         at = event.at.timestamp()
         merged = merge_traits(subject.traits, {key: (value, at) for key, value in event.traits.items()})
         subject.traits, subject.changed = merged, True
-    if event.group_id is not None:
-        account_id = accounts[event.group_id]
-        if (event.at, account_id) > (subject.account_at or event.at, subject.account_id or 0) or (
-            subject.account_at is None
-        ):
-            subject.account_id, subject.account_at, subject.changed = account_id, event.at, True
-    if event.consent is not None and (subject.consent_at is None or event.at >= subject.consent_at):
+    # Of two accounts at one moment the name decides: ids depend on the order of arrival.
+    if event.group_id is not None and (
+        subject.account_at is None
+        or (event.at, event.group_id) > (subject.account_at, subject.account_name or "")
+    ):
+        subject.account_id, subject.account_name = accounts[event.group_id], event.group_id
+        subject.account_at, subject.changed = event.at, True
+    if event.consent is not None and (
+        subject.consent_at is None
+        or consent_rank(event.at, event.consent) > consent_rank(subject.consent_at, subject.consent)
+    ):
         subject.consent, subject.consent_at, subject.changed = event.consent, event.at, True
     if event.opted_out and (subject.opted_out_at is None or event.at > subject.opted_out_at):
         subject.opted_out_at, subject.changed = event.at, True
@@ -244,6 +273,8 @@ def _regroup(
 ) -> set[int]:
     """Let links and merges decide which buyer each identity belongs to. → buyers whose log changed."""
     touched = set(before.values())
+    if merges or any(row.changed and row.linked_to is not None for row in rows.values()):
+        _lock_buyers(connection, list(rows))
     for identity_id, other_id in merges:
         pair = connection.exec_driver_sql(
             "SELECT buyer_id FROM recommender.identities WHERE identity_id = ANY(%s) ORDER BY identity_id",
@@ -273,11 +304,31 @@ def _regroup(
     )
     connection.exec_driver_sql(
         "UPDATE recommender.buyers b SET account_id = (SELECT i.account_id FROM recommender.identities i "
-        "WHERE i.buyer_id = b.buyer_id AND i.account_at IS NOT NULL "
-        "ORDER BY i.account_at DESC, i.account_id DESC LIMIT 1) WHERE buyer_id = ANY(%(ids)s)",
+        "JOIN recommender.accounts g USING (account_id) WHERE i.buyer_id = b.buyer_id AND i.account_at IS NOT NULL "
+        'ORDER BY i.account_at DESC, g.external_id COLLATE "C" DESC LIMIT 1) WHERE buyer_id = ANY(%(ids)s)',
         {"ids": sorted(touched)},
     )
     return touched
+
+
+def _lock_buyers(connection: sa.Connection, identity_ids: Sequence[int]) -> None:
+    """Lock the buyers of these identities: two merges at once could each move what the other is moving to."""
+    locked: set[int] = set()
+    while True:
+        found = {
+            int(row[0])
+            for row in connection.exec_driver_sql(
+                "SELECT DISTINCT buyer_id FROM recommender.identities WHERE identity_id = ANY(%s)",
+                (list(identity_ids),),
+            )
+        }
+        if found <= locked:
+            return
+        connection.exec_driver_sql(
+            "SELECT FROM recommender.buyers WHERE buyer_id = ANY(%s) ORDER BY buyer_id FOR NO KEY UPDATE",
+            (sorted(found),),
+        )
+        locked |= found
 
 
 def mark_stale(connection: sa.Connection, identity_ids: set[int], buyer_ids: set[int]) -> None:

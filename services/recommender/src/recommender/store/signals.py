@@ -11,7 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from recommender.domain.events import OUTCOMES, Event
-from recommender.domain.identities import Identity
+from recommender.domain.identities import Identity, merge_traits
 from recommender.store import identities
 from recommender.store.assets import asset_ids_by_url
 
@@ -58,13 +58,16 @@ def record(connection: sa.Connection, events: Sequence[Event], now: datetime) ->
     return RecordOutcome(len(kept), duplicates, len(fresh) - len(kept))
 
 
-def _account_traits(events: Sequence[Event]) -> dict[str, dict[str, Any]]:
-    """Every account that the events name, with the traits that `group` calls give it, the latest winning."""
-    traits: dict[str, dict[str, Any]] = {}
-    for event in sorted(events, key=lambda e: e.at):
+def _account_traits(events: Sequence[Event]) -> dict[str, dict[str, tuple[Any, float]]]:
+    """Every account that the events name, with the dated traits that `group` calls give it."""
+    said: dict[str, dict[str, tuple[Any, float]]] = {}
+    for event in events:
         if event.group_id is not None:
-            traits.setdefault(event.group_id, {}).update(event.traits if event.call == "group" else {})
-    return traits
+            at = event.at.timestamp()
+            given = event.traits if event.call == "group" else {}
+            dated = {key: (value, at) for key, value in given.items()}
+            said[event.group_id] = merge_traits(said.get(event.group_id, {}), dated)
+    return said
 
 
 def _identities_of(event: Event) -> list[Identity]:
