@@ -48,7 +48,7 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(_: Any, worker: Any) -> None:
     """Let the application stop its background loops and flush what it holds."""
-    close = getattr(worker.wsgi, "extensions", {}).get("close")
+    close = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("close")
     if close is not None:
         close()
 
