@@ -108,6 +108,7 @@ def create_app(
         clock,
         metrics.gauge("embedding_backlog_assets", "Assets without an embedding of the live model."),
         metrics.gauge("embedding_oldest_pending_seconds", "Age of the oldest of them."),
+        asset_metrics.servable_seconds,
     )
     failures = metrics.counter("loop_failures_total", "Failed steps of background loops.", ["loop"])
 

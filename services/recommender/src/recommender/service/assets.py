@@ -172,7 +172,8 @@ class AssetService:
         for outcome in outcomes:
             self._metrics.writes.labels(outcome.result).inc()
         self._replica.catch_up()
-        self._metrics.servable_seconds.observe(max(0.0, (self._clock() - started).total_seconds()))
+        if vectors is not None or not wanting:  # what must wait for its vector is observed when that comes
+            self._metrics.servable_seconds.observe(max(0.0, (self._clock() - started).total_seconds()))
         return outcomes
 
     def _find(self, asset_id: str) -> StoredAsset | None:

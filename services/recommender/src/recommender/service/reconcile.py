@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 
 from recommender.clients.embedder import EmbeddingFailed
 from recommender.service.clock import Clock
@@ -29,6 +29,7 @@ class Reconciler:
         clock: Clock,
         backlog: Gauge,
         oldest_seconds: Gauge,
+        servable_seconds: Histogram,
     ) -> None:
         self._engine = engine
         self._encoder = encoder
@@ -36,6 +37,7 @@ class Reconciler:
         self._clock = clock
         self._backlog = backlog
         self._oldest = oldest_seconds
+        self._servable = servable_seconds
         self._log = logs.get("recommender")
 
     def step(self) -> None:
@@ -93,6 +95,10 @@ class Reconciler:
                         now,
                         announce=live in {None, made_by},
                     )
+        if live in {None, model_id}:
+            for asset in pending:
+                if asset.asset_id in done:
+                    self._servable.observe(max(0.0, (self._clock() - asset.updated_at).total_seconds()))
         return all(made_by == model_id for _, made_by in done.values())
 
     def _encode(self, pending: list[PendingAsset]) -> dict[str, tuple[embeddings.Vectors, str]]:

@@ -23,6 +23,7 @@ class PendingAsset:
     title: str
     summary: str | None
     body: str | None
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def claim_pending(connection: sa.Connection, model_id: str, limit: int, now: dat
     """
     parameters = {"model": model_id, "limit": limit, "now": now, "lease": LEASE_SECONDS}
     rows = connection.exec_driver_sql(_PENDING, parameters)
-    return [PendingAsset(row[0], bytes(row[1]), row[2], row[3], row[4]) for row in rows]
+    return [PendingAsset(row[0], bytes(row[1]), row[2], row[3], row[4], row[5]) for row in rows]
 
 
 def give_back(connection: sa.Connection, ids: Sequence[str]) -> None:
