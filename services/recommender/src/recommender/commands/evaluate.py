@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -151,9 +152,9 @@ def _table(result: Evaluation, view: str) -> None:
         ]
         cold = row.get("groups", {}).get("cold", {}).get("recall_at_10")  # type: ignore[attr-defined]
         table.add_row(str(row["name"]), *cells, "–" if cold is None else f"{cold:.3f}")
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
     for figure, ratio in result.facts.get("ratio_to_best_baseline", {}).items():  # type: ignore[attr-defined]
         low, high = ratio["ci"]
         click.echo(
-            f"{figure}: {ratio['ratio']:.3f} × the best baseline ({ratio['baseline']}) [{low:.3f}, {high:.3f}]"
+            f"{figure}: {ratio['ratio']:.3f} × the best baseline, {ratio['baseline']} [{low:.3f}, {high:.3f}]"
         )

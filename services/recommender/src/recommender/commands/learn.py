@@ -44,10 +44,9 @@ def learn(
     learnt = learn_ranking(log, kinds, load_ranking_config(), LearningPlan(until=end, view=view, days=days))
     table = ranking_config_table(learnt.config) | {"notes": learnt.report}
     out.write_text(json.dumps(table, indent=1) + "\n")
-    if learnt.served:
-        click.echo(
-            f"Learnt from {learnt.report['cases']} engagements: NDCG@10 "
-            f"{learnt.report['learnt_ndcg_at_10']:.3f} on the latest, against {learnt.report['plain_ndcg_at_10']:.3f} of the plain blend. Written to {out}."
-        )
-    else:
+    if not learnt.served:
         click.echo(f"The plain blend stays ({learnt.report['why']}). Written to {out}.")
+        return
+    cases, after, before = (learnt.report[k] for k in ("cases", "learnt_ndcg_at_10", "plain_ndcg_at_10"))
+    click.echo(f"Learnt from {cases} engagements. On the latest of them NDCG@10 is {after:.3f},")
+    click.echo(f"that of the plain blend {before:.3f}. Written to {out}.")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recommender.numeric.selection import top
+from recommender.numeric.text_space import LastUsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +90,12 @@ def _strongest(
         return sparse.csr_array(np.zeros(product.shape, dtype=np.float32))
     parts = (np.concatenate(kept_values), np.concatenate(kept_columns), np.asarray(pointers))
     return sparse.csr_array(parts, shape=product.shape)
+
+
+def _entry_keys(matrix: sparse.csr_array) -> NDArray[np.int64]:
+    """int64 [entries], ascending: row · size + column of each entry, to find many entries with one search."""
+    source = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    return source * matrix.shape[0] + matrix.indices
+
+
+entry_keys: LastUsed[sparse.csr_array, NDArray[np.int64]] = LastUsed(_entry_keys)

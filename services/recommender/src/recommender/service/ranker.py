@@ -23,6 +23,7 @@ from recommender.numeric.ranking import ALL_TERMS, DIVERSITY, RULE, total
 from recommender.numeric.reasons import reasons_for
 from recommender.numeric.rerank import choose, pool_size
 from recommender.numeric.selection import top
+from recommender.numeric.together import entry_keys
 from recommender.service.ranking_inputs import Prepared, Scene, set_scene
 from recommender.service.ranking_score import Pools, Scored, find_candidates, prepare_all, score
 
@@ -167,15 +168,14 @@ def _speakers(scene: Scene, buyer: Prepared, row: int) -> list[tuple[int, float]
     target = int(index[row])
     if target < 0 or not len(buyer.interest.rows):
         return []
-    own = index[buyer.interest.rows]
-    strengths = []
-    for engaged, source, weight in zip(buyer.interest.rows, own, buyer.interest.long, strict=True):
-        if source < 0:
-            continue
-        start, end = matrix.indptr[source], matrix.indptr[source + 1]
-        place = start + int(np.searchsorted(matrix.indices[start:end], target))
-        if place < end and matrix.indices[place] == target:
-            strengths.append((int(engaged), float(matrix.data[place] * weight)))
+    own = index[buyer.interest.rows].astype(np.int64)
+    wanted = own * matrix.shape[0] + target
+    keys = entry_keys(matrix)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1) if len(keys) else np.zeros_like(wanted)
+    found = np.flatnonzero((own >= 0) & (keys[place] == wanted)) if len(keys) else np.empty(0, dtype=np.int64)
+    strengths = [
+        (int(buyer.interest.rows[i]), float(matrix.data[place[i]] * buyer.interest.long[i])) for i in found
+    ]
     return sorted(strengths, key=lambda s: (-s[1], s[0]))
 
 
