@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -99,6 +100,7 @@ def test_ten_thousand_assets_are_ready_in_ten_seconds_and_none_is_embedded_again
 def test_an_acknowledged_signal_survives_kill_9_of_everything(large: tuple[dict[str, str], Path]) -> None:
     settings, base = large
     asked = {"user_id": "survivor", "count": 5}
+    told: dict[str, Any] = {"messageId": "once"}
     run = _started(settings, base, "before.txt")
     try:
         api = run.api

@@ -31,6 +31,7 @@ from recommender.service.encoding import AssetEncoder
 from recommender.service.erasure import ErasureService
 from recommender.service.estimates import StageEstimator
 from recommender.service.folding import Folder
+from recommender.service.folding_pace import FoldingPace
 from recommender.service.following import CatalogueListener
 from recommender.service.importing import AssetImport
 from recommender.service.learning_loop import BehaviourKeeper
@@ -118,8 +119,10 @@ def create_app(
 
         return BackgroundLoop(name, run, interval_seconds=seconds, failures=failures, service="recommender")
 
+    pace = FoldingPace(time.monotonic)
+
     def fold_all() -> None:
-        while folder.fold_stale():
+        while pace.may_fold() and folder.fold_stale():
             pass
 
     folding = loop("fold", fold_all, settings.fold_seconds)
@@ -134,9 +137,12 @@ def create_app(
         metrics.counter("signals_total", "Events read, by kind.", ["kind", "outcome"]),
         metrics.counter("dead_letters_total", "Events that made no sense, by reason.", ["code"]),
     )
-    signals = SignalService(
-        engine, Partitions(engine), kinds, clock, signal_metrics, is_crawler, folding.wake
-    )
+
+    def recorded(events: int) -> None:
+        pace.recorded(events)
+        folding.wake()
+
+    signals = SignalService(engine, Partitions(engine), kinds, clock, signal_metrics, is_crawler, recorded)
     recommendation_metrics = RecommendationMetrics(
         metrics.counter("recommendations_total", "Answers by tier.", ["tier", "degraded"]),
         metrics.counter("empty_recommendations_total", "Answers without an asset."),

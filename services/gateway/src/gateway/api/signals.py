@@ -69,7 +69,9 @@ class SignalViews:
             body=body,
             received_at=datetime.now(UTC),
             source="publishable" if caller.is_publishable else "secret",
-            agent=request.headers.get("User-Agent", ""),
+            # A browser sends its own key itself; behind a secret key stands a server, whose HTTP library
+            # must not pass for a crawler. What the buyer used then stands in the event's context.
+            agent=request.headers.get("User-Agent", "") if caller.is_publishable else "",
             privacy_control=request.headers.get("Sec-GPC"),
         )
         answer = self._parts.signals.send(signal, timeout_seconds=self._parts.settings.signal_timeout_seconds)

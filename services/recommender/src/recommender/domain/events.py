@@ -86,7 +86,7 @@ def read_event(raw: object, call: str | None, reading: Reading) -> Event:
         raise EventInvalid("nested_too_deeply", "This event is nested too deeply to be stored.") from error
     if len(text) > MAX_EVENT_BYTES:
         raise EventInvalid("event_too_large", "An event may be 32 KB at most.")
-    if _ZERO_BYTE.search(text):
+    if rb"\u0000" in text and _ZERO_BYTE.search(text):
         raise EventInvalid("nul_character", "The NUL character cannot be stored.")
     name = call or raw.get("type")
     if name not in CALLS:

@@ -66,7 +66,7 @@ class SignalService:
         clock: Clock,
         metrics: SignalMetrics,
         is_bot: Callable[[str], bool],
-        on_recorded: Callable[[], None],
+        on_recorded: Callable[[int], None],
     ) -> None:
         self._engine = engine
         self._partitions = partitions
@@ -101,7 +101,7 @@ class SignalService:
             self._metrics.signals.labels(event.kind, "read").inc()
         for letter in letters:
             self._metrics.dead_letters.labels(letter.code).inc()
-        self._on_recorded()
+        self._on_recorded(len(events))
         return SignalOutcome(outcome.accepted, outcome.duplicates, len(letters))
 
     @staticmethod

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
+import psycopg
 import sqlalchemy as sa
 
 from recommender.domain.events import OUTCOMES, Event
@@ -47,7 +49,7 @@ def record(connection: sa.Connection, events: Sequence[Event], now: datetime) ->
     fresh = _take_keys(connection, events)
     duplicates = len(events) - len(fresh)
     erased = identities.erased(connection, _all_identities(fresh))
-    kept = [e for e in fresh if not erased.intersection(_identities_of(e))] if erased else fresh
+    kept = [e for event in fresh if (e := _without(event, erased)) is not None] if erased else fresh
     if not kept:
         return RecordOutcome(0, duplicates, len(fresh))
     known = identities.ensure(connection, _all_identities(kept), now)
@@ -56,6 +58,29 @@ def record(connection: sa.Connection, events: Sequence[Event], now: datetime) ->
     _append(connection, kept, known, accounts)
     identities.mark_stale(connection, {known[identity_of(e)] for e in kept}, moved)
     return RecordOutcome(len(kept), duplicates, len(fresh) - len(kept))
+
+
+def _without(event: Event, erased: set[Identity]) -> Event | None:
+    """None for an event of an erased buyer; from anybody else's the erased ids that it names are taken out."""
+    if identity_of(event) in erased:
+        return None
+    named = {
+        "anonymousId": [Identity("anonymous", event.anonymous_id or "")],
+        "previousId": [
+            Identity("user", event.previous_id or ""),
+            Identity("anonymous", event.previous_id or ""),
+        ],
+    }
+    gone = {field for field, ids in named.items() if erased.intersection(ids)}
+    if not gone:
+        return event
+    raw = {key: value for key, value in orjson.loads(event.raw).items() if key not in gone}
+    return replace(
+        event,
+        raw=orjson.dumps(raw),
+        anonymous_id=None if "anonymousId" in gone else event.anonymous_id,
+        previous_id=None if "previousId" in gone else event.previous_id,
+    )
 
 
 def _account_traits(events: Sequence[Event]) -> dict[str, dict[str, tuple[Any, float]]]:
@@ -89,14 +114,20 @@ def _all_identities(events: Sequence[Event]) -> list[Identity]:
 def _take_keys(connection: sa.Connection, events: Sequence[Event]) -> list[Event]:
     """Claim each message id; the ones claimed before, here or by another replica, drop out."""
     first = {event.message_key: event for event in reversed(events)}
-    rows = connection.exec_driver_sql(
+    claimed = connection.exec_driver_sql(
         "INSERT INTO recommender.signal_keys (message_key, received_at) "
         "SELECT key, %(at)s FROM unnest(%(keys)s::uuid[]) AS key ORDER BY key "
-        "ON CONFLICT DO NOTHING RETURNING message_key",
-        {"keys": list(first), "at": events[0].received_at},
-    )
-    claimed = {row[0] for row in rows}
-    return [e for e in events if e.message_key in claimed and first[e.message_key] is e]
+        "ON CONFLICT DO NOTHING RETURNING message_key::text",
+        # Written out here: the driver would look for characters to escape in each of thousands.
+        {"keys": "{" + ",".join(map(str, first)) + "}", "at": events[0].received_at},
+    ).fetchall()
+    if len(claimed) == len(events):
+        return list(events)
+    new = {row[0] for row in claimed}
+    return [e for e in events if first[e.message_key] is e and str(e.message_key) in new]
+
+
+_COLUMNS = "at, received_at, identity_id, account_id, kind, asset_id, weight, message_key, event"
 
 
 def _append(
@@ -105,35 +136,39 @@ def _append(
     known: Mapping[Identity, int],
     accounts: Mapping[str, int],
 ) -> None:
+    """COPY takes thousands of rows at several times the speed of INSERT, in the same transaction."""
     pages = sorted({e.page for e in events if e.page is not None and e.asset_id is None})
     by_page = asset_ids_by_url(connection, pages)
-    asset_ids = [e.asset_id or (by_page.get(e.page) if e.page is not None else None) for e in events]
-    kinds = [
-        "view" if e.kind == "page" and asset_id is not None else e.kind
-        for e, asset_id in zip(events, asset_ids, strict=True)
-    ]
-    connection.exec_driver_sql(
-        "INSERT INTO recommender.signals "
-        "(at, received_at, identity_id, account_id, kind, asset_id, weight, message_key, event) "
-        "SELECT at, %(received)s, identity_id, account_id, kind, asset_id, weight, message_key, event::jsonb FROM "
-        "unnest(%(at)s::timestamptz[], %(identity)s::bigint[], %(account)s::bigint[], %(kind)s::text[], "
-        "%(asset)s::text[], %(weight)s::real[], %(key)s::uuid[], %(event)s::text[]) "
-        "AS t(at, identity_id, account_id, kind, asset_id, weight, message_key, event)",
-        {
-            "received": events[0].received_at,
-            "at": [e.at for e in events],
-            "identity": [known[identity_of(e)] for e in events],
-            "account": [
-                accounts[e.group_id] if e.kind in OUTCOMES and e.group_id is not None else None
-                for e in events
-            ],
-            "kind": kinds,
-            "asset": asset_ids,
-            "weight": [e.weight for e in events],
-            "key": [e.message_key for e in events],
-            "event": [e.raw.decode() for e in events],
-        },
-    )
+    rows = []
+    for e in events:
+        asset_id = e.asset_id or (by_page.get(e.page) if e.page is not None else None)
+        outcome_of = accounts[e.group_id] if e.kind in OUTCOMES and e.group_id is not None else None
+        rows.append(
+            "\t".join(
+                (
+                    e.at.isoformat(),
+                    e.received_at.isoformat(),
+                    str(known[identity_of(e)]),
+                    "\\N" if outcome_of is None else str(outcome_of),
+                    _copied("view" if e.kind == "page" and asset_id is not None else e.kind),
+                    "\\N" if asset_id is None else _copied(asset_id),
+                    repr(e.weight),
+                    str(e.message_key),
+                    e.raw.decode().replace("\\", "\\\\"),  # JSON holds no line end and no tab as they are
+                )
+            )
+        )
+    cursor: psycopg.Cursor[tuple[object, ...]] = connection.connection.cursor()  # type: ignore[assignment]
+    with cursor, cursor.copy(f"COPY recommender.signals ({_COLUMNS}) FROM STDIN") as copy:
+        copy.write("\n".join(rows) + "\n")
+
+
+def _copied(value: str) -> str:
+    """As COPY's text format has it."""
+    return value.translate(_ESCAPES)
+
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def keep_dead_letters(connection: sa.Connection, letters: Sequence[DeadLetter]) -> None:
