@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -294,8 +295,7 @@ def test_of_two_writers_who_both_expect_nothing_one_wins(recommender: Rig) -> No
 def test_a_load_that_breaks_off_in_the_middle_is_done_again(
     make_recommender: RigMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recommender.service import replica as module
-
+    module: Any = importlib.import_module("recommender.service.replica")
     rig = make_recommender()
     for n in range(3):
         rig.put(f"a{n}")

@@ -34,14 +34,15 @@ def ids_of(rig: Rig, buyer_id: str) -> set[tuple[str, str]]:
 
 def test_every_kind_of_call(recommender: Rig) -> None:
     recommender.put("a")
-    for call, more in {
+    calls: dict[str, Event] = {
         "track": {"event": "Asset Downloaded", "properties": {"asset_id": "a"}},
         "page": {"properties": {"url": "https://firm.example/pricing"}},
         "screen": {"name": "Pricing"},
         "identify": {"traits": {"title": "CFO", "industry": "Food"}},
         "group": {"groupId": "acme", "traits": {"name": "Acme"}},
         "alias": {"previousId": "before"},
-    }.items():
+    }
+    for call, more in calls.items():
         answer = recommender.send({"userId": "u", "messageId": call, **more}, call=call)
         assert answer.json == {"accepted": 1, "duplicates": 0, "dead_letters": 0}, call
     buyer = recommender.buyer("u")

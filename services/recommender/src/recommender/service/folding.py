@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from prometheus_client import Counter
@@ -16,6 +17,7 @@ from recommender.store import buyers as store
 from recommender.store.buyers import BuyerRow
 
 _BLOCK = 100
+_RULES_CHECK = timedelta(minutes=1)
 
 
 def state_fingerprint(kinds: SignalKinds) -> str:
@@ -33,6 +35,7 @@ class Folder:
         self._clock = clock
         self._folds = folds
         self.fingerprint = state_fingerprint(kinds)
+        self._rules_checked_at: datetime | None = None
 
     def state_of(self, connection: sa.Connection, row: BuyerRow) -> BuyerState:
         """The state at `row.version`; folds, and keeps what it folded, when the stored one is older."""
@@ -53,7 +56,7 @@ class Folder:
     def fold_stale(self) -> int:
         """One block of stale buyers. → how many were folded."""
         with self._engine.connect() as connection:
-            ids = store.stale_buyers(connection, _BLOCK)
+            ids = store.stale_buyers(connection, _BLOCK) or self._outdated(connection)
             if not ids:
                 return 0
             connection.rollback()
@@ -62,6 +65,16 @@ class Folder:
             rows = store.buyer_rows(connection, ids, self.fingerprint)
             self._fold(connection, rows)
             return len(rows)
+
+    def _outdated(self, connection: sa.Connection) -> list[int]:
+        """States made by other rules; looked for now and then, as a replica of the old rules may go on."""
+        now = self._clock()
+        if self._rules_checked_at is not None and now - self._rules_checked_at < _RULES_CHECK:
+            return []
+        ids = store.outdated_buyers(connection, self.fingerprint, _BLOCK)
+        if not ids:
+            self._rules_checked_at = now
+        return ids
 
     def _fold(self, connection: sa.Connection, rows: Sequence[BuyerRow]) -> dict[int, BuyerState]:
         now = self._clock()

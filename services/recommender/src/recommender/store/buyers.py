@@ -88,6 +88,14 @@ def stale_buyers(connection: sa.Connection, limit: int) -> list[int]:
     return [int(row[0]) for row in rows]
 
 
+def outdated_buyers(connection: sa.Connection, fingerprint: str, limit: int) -> list[int]:
+    """Buyers whose state was folded by other rules, whether or not their log has grown."""
+    rows = connection.exec_driver_sql(
+        "SELECT buyer_id FROM recommender.profiles WHERE fingerprint <> %s LIMIT %s", (fingerprint, limit)
+    )
+    return [int(row[0]) for row in rows]
+
+
 def buyer_rows(connection: sa.Connection, ids: Sequence[int], fingerprint: str) -> list[BuyerRow]:
     rows = connection.exec_driver_sql(
         f"SELECT {_BUYER_COLUMNS} FROM recommender.buyers b {_JOIN_PROFILE} WHERE b.buyer_id = ANY(%(ids)s)",

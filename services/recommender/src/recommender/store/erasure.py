@@ -6,10 +6,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from recommender.domain.identities import Identity
 from recommender.store.identities import identity_hash
+
+# A shorter id is part of many a word that has nothing to do with it.
+_TELLING_LENGTH = 8
 
 
 def identities_of(connection: sa.Connection, external_id: str) -> tuple[set[int], list[tuple[int, Identity]]]:
@@ -20,12 +24,19 @@ def identities_of(connection: sa.Connection, external_id: str) -> tuple[set[int]
             "SELECT DISTINCT buyer_id FROM recommender.identities WHERE external_id = %s", (external_id,)
         )
     }
-    rows = connection.exec_driver_sql(
-        "SELECT identity_id, kind, external_id FROM recommender.identities WHERE buyer_id = ANY(%s) "
-        "ORDER BY identity_id FOR UPDATE",
-        (sorted(buyers),),
-    )
-    return buyers, [(int(row[0]), Identity(row[1], row[2])) for row in rows]
+    found: list[tuple[int, Identity]] = []
+    while True:
+        rows = connection.exec_driver_sql(
+            "SELECT identity_id, kind, external_id, buyer_id FROM recommender.identities "
+            "WHERE buyer_id = ANY(%s) OR identity_id = ANY(%s) ORDER BY identity_id FOR UPDATE",
+            (sorted(buyers), [identity_id for identity_id, _ in found]),
+        ).all()
+        # A merge that was under way may have added identities, or moved these; look until nothing moves.
+        known = len(found), len(buyers)
+        found = [(int(row[0]), Identity(row[1], row[2])) for row in rows]
+        buyers |= {int(row[3]) for row in rows}
+        if (len(found), len(buyers)) == known:
+            return buyers, found
 
 
 def erase(
@@ -40,11 +51,11 @@ def erase(
     signals = connection.exec_driver_sql(
         "DELETE FROM recommender.signals WHERE identity_id = ANY(%s)", (ids,)
     )
-    for _, identity in identities:
+    for trace in {trace for _, identity in identities for trace in _traces(identity.external_id)}:
         connection.exec_driver_sql(
-            "DELETE FROM recommender.dead_letters WHERE position(%s::bytea IN event) > 0",
-            (identity.external_id.encode(),),
+            "DELETE FROM recommender.dead_letters WHERE position(%s::bytea IN event) > 0", (trace,)
         )
+    _scrub(connection, sorted({identity.external_id for _, identity in identities}))
     connection.exec_driver_sql(
         "UPDATE recommender.identities SET linked_to = NULL WHERE linked_to = ANY(%s)", (ids,)
     )
@@ -56,6 +67,26 @@ def erase(
         [(identity_hash(identity), receipt_id, now) for _, identity in identities],
     )
     return int(signals.rowcount)
+
+
+def _traces(external_id: str) -> list[bytes]:
+    """How an id stands in an event that could not be read. A short one counts only where it is a whole value."""
+    value = orjson.dumps(external_id)
+    if len(external_id) >= _TELLING_LENGTH:
+        return [value[1:-1]]
+    numbers = [b":%b%b" % (external_id.encode(), end) for end in (b",", b"}", b"]")]
+    return [value, *numbers] if external_id.isdigit() else [value]
+
+
+def _scrub(connection: sa.Connection, external_ids: Sequence[str]) -> None:
+    """Other people's signals may name an erased id: that of a device they shared, or of a former name."""
+    connection.exec_driver_sql(
+        "UPDATE recommender.signals SET event = event "
+        "- CASE WHEN event->>'anonymousId' = ANY(%(ids)s) THEN ARRAY['anonymousId'] ELSE ARRAY[]::text[] END "
+        "- CASE WHEN event->>'previousId' = ANY(%(ids)s) THEN ARRAY['previousId'] ELSE ARRAY[]::text[] END "
+        "WHERE event->>'anonymousId' = ANY(%(ids)s) OR event->>'previousId' = ANY(%(ids)s)",
+        {"ids": list(external_ids)},
+    )
 
 
 def tombstone_of(connection: sa.Connection, external_id: str) -> tuple[str, datetime] | None:
