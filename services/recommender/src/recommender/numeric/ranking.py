@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,18 +18,16 @@ ALL_TERMS = (*TERMS, *EXTRA_TERMS)
 FATIGUE, RULE, DIVERSITY = (ALL_TERMS.index(t) for t in EXTRA_TERMS)
 
 
-def contributions(values: Floats, config: RankingConfig, goal: str) -> Floats:
-    """float64 [T + extras, K] from term values [T, K] of one buyer; the extras are left 0."""
+def contributions(values: Floats, config: RankingConfig, goals: Sequence[str]) -> Floats:
+    """float64 [T + extras, B, K] from term values [T, B, K] and each buyer's goal; the extras are left 0."""
     out = np.zeros((len(ALL_TERMS), *values.shape[1:]))
-    factors = config.goals[goal]
+    factors = np.array([config.goals[goal] for goal in goals])  # [B, T]
     for i, term in enumerate(TERMS):
-        weight = config.weights[i] * factors[i]
+        if not config.weights[i]:
+            continue
+        weight = config.weights[i] * factors[:, i, None]
         curve = config.curves.get(term)
-        if curve is not None:
-            factor = weight if config.weights[i] else 0.0
-            out[i] = factor * np.interp(values[i], curve.x, curve.y)
-        elif weight:
-            out[i] = weight * values[i]
+        out[i] = weight * (values[i] if curve is None else np.interp(values[i], curve.x, curve.y))
     return out
 
 
@@ -37,7 +37,7 @@ def total(parts: Floats) -> Floats:
     """
     score = np.zeros(parts.shape[1:])
     for part in parts:
-        score = score + part
+        score += part
     return score
 
 

@@ -98,9 +98,11 @@ def score_terms(
     """
     aligned = behaviour.aligned(catalogue)
     values = np.zeros((len(TERMS), *rows.shape))
-    for b, buyer in enumerate(buyers):
+    for b, buyer in enumerate(buyers):  # products of matrices, one buyer at a time
         _text_terms(values[:, b], catalogue, space, config, buyer, rows[b])
-        _buyer_terms(values[:, b], catalogue, space, tags, aligned, behaviour, buyer, rows[b])
+    _stage_terms(values, catalogue, buyers, rows)
+    _together_terms(values, aligned, behaviour, buyers, rows)
+    _trait_terms(values, catalogue, space, tags, buyers, rows)
     _shared_terms(values, catalogue, aligned, behaviour, config, rows, now)
     return values
 
@@ -130,46 +132,64 @@ def _text_terms(
         out[TERM_INDEX["interest_attention"]] = weighted / np.maximum(total, 1e-300)
 
 
-def _buyer_terms(
+def _stage_terms(out: Floats, catalogue: Catalogue, buyers: Sequence[BuyerInputs], rows: Rows) -> None:
+    if all(buyer.stage is None for buyer in buyers):
+        return
+    content = catalogue.stage[rows].astype(np.float64)  # [B, K, 4]
+    for term, matrix in (("stage_fit", FIT), ("progress", NEXT)):
+        wanted = np.stack([np.zeros(4) if b.stage is None else b.stage @ matrix for b in buyers])
+        value = np.zeros(rows.shape)
+        for s in range(content.shape[2]):  # added in one order, whatever the block
+            value += content[:, :, s] * wanted[:, s, None]
+        out[TERM_INDEX[term]] = np.clip(value, 0.0, 1.0)
+
+
+def _together_terms(
+    out: Floats, aligned: AlignedBehaviour, behaviour: Behaviour, buyers: Sequence[BuyerInputs], rows: Rows
+) -> None:
+    who = np.arange(len(buyers))[:, None]
+    for term, index, half in (
+        ("together", aligned.together_index, TOGETHER_HALF),
+        ("together_recent", aligned.together_index, TOGETHER_HALF),
+        ("kindred", aligned.index, KINDRED_HALF),
+    ):
+        speaks = [getattr(buyer, term) for buyer in buyers]
+        size = max(len(one) for one in speaks)
+        if size > 1:
+            nothing = np.zeros(size)
+            raw = np.stack([one if len(one) > 1 else nothing for one in speaks])[who, index[rows]]
+            out[TERM_INDEX[term]] = raw / (raw + half)
+    factors, index = behaviour.kindred.assets, aligned.index[rows]
+    if len(factors) and any(buyer.place.any() for buyer in buyers):
+        known = (index >= 0) & (index < len(factors))
+        places = np.stack([buyer.place for buyer in buyers])[:, :, None]
+        cosine = np.matmul(factors[np.where(known, index, 0)], places)[:, :, 0]
+        out[TERM_INDEX["taste"]] = np.where(known, np.clip(cosine, 0.0, 1.0), 0.0)
+
+
+def _trait_terms(
     out: Floats,
     catalogue: Catalogue,
     space: TextSpace,
     tags: TagTable,
-    aligned: AlignedBehaviour,
-    behaviour: Behaviour,
-    buyer: BuyerInputs,
+    buyers: Sequence[BuyerInputs],
     rows: Rows,
 ) -> None:
-    if buyer.stage is not None:
-        content = catalogue.stage[rows].astype(np.float64)
-        for term, matrix in (("stage_fit", FIT), ("progress", NEXT)):
-            wanted = buyer.stage @ matrix
-            out[TERM_INDEX[term]] = np.clip((content * wanted).sum(axis=1), 0.0, 1.0)
-    for term, speaks in (("together", buyer.together), ("together_recent", buyer.together_recent)):
-        if len(speaks) > 1:
-            raw = speaks[aligned.together_index[rows]]
-            out[TERM_INDEX[term]] = raw / (raw + TOGETHER_HALF)
-    if len(buyer.kindred) > 1:
-        index = aligned.index[rows]
-        raw = buyer.kindred[index]
-        out[TERM_INDEX["kindred"]] = raw / (raw + KINDRED_HALF)
-        factors = behaviour.kindred.assets
-        if len(factors):
-            known = (index >= 0) & (index < len(factors))
-            cosine = np.where(known, factors[np.where(known, index, 0)] @ buyer.place, 0.0)
-            out[TERM_INDEX["taste"]] = np.clip(cosine, 0.0, 1.0)
-    if buyer.language_share.any():
-        out[TERM_INDEX["language_match"]] = buyer.language_share[space.language[rows]]
-    if buyer.persona >= MISMATCHED:
-        out[TERM_INDEX["role_match"]] = tags.match("personas", buyer.persona, rows)
-    if buyer.industry >= MISMATCHED:
-        out[TERM_INDEX["industry_match"]] = tags.match("industries", buyer.industry, rows)
-    if buyer.affinity.any():
-        out[TERM_INDEX["tag_affinity"]] = tags.mean(buyer.affinity, rows)
-    if buyer.gap.any():
-        out[TERM_INDEX["group_gap"]] = tags.highest(buyer.gap, rows)
-    if np.isfinite(buyer.last_visit):
-        out[TERM_INDEX["since_last_visit"]] = catalogue.published_at[rows] > buyer.last_visit
+    who = np.arange(len(buyers))[:, None]
+    out[TERM_INDEX["language_match"]] = np.stack([b.language_share for b in buyers])[
+        who, space.language[rows]
+    ]
+    carried = tags.of_row[rows]  # [B, K, MOST_TAGS]
+    out[TERM_INDEX["tag_affinity"]] = tags.mean(np.stack([b.affinity for b in buyers]), rows, carried)
+    for term, field in (("role_match", "personas"), ("industry_match", "industries")):
+        wanted = np.array([getattr(b, "persona" if term == "role_match" else "industry") for b in buyers])
+        if (wanted >= MISMATCHED).any():
+            out[TERM_INDEX[term]] = tags.match(field, wanted, rows, carried)
+    for b, buyer in enumerate(buyers):
+        if buyer.gap.any():
+            out[TERM_INDEX["group_gap"], b] = buyer.gap[carried[b]].max(axis=1)
+    visit = np.array([b.last_visit for b in buyers])
+    out[TERM_INDEX["since_last_visit"]] = catalogue.published_at[rows] > visit[:, None]
 
 
 def _shared_terms(

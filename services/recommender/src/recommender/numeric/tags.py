@@ -36,16 +36,24 @@ class TagTable:
     type_of_row: NDArray[np.int32]
 
     @property
+    def most(self) -> int:
+        """How many tags an asset carries at most."""
+        return int(self.count.max(initial=0.0))
+
+    @property
     def size(self) -> int:
         return len(self.index) + 1
 
     def find(self, field: str, value: str | None) -> int:
         return ABSENT if value is None else self.index.get((field, value), MISMATCHED)
 
-    def match(self, field: str, tag: int, rows: Rows) -> Floats:
-        """float64 [K]: 1 where the asset carries the tag, a half where it has none of the field, else 0."""
-        carries = (self.of_row[rows] == tag).any(axis=1) & (tag >= 0)
-        return np.where(carries, 1.0, np.where(self.tagged[field][rows], 0.0, UNTAGGED_MATCH))
+    def match(self, field: str, wanted: Rows, rows: Rows, carried: NDArray[np.int32]) -> Floats:
+        """float64 [B, K]: 1 where the asset carries the buyer's tag `wanted` [B], a half where it has
+        none of the field, else 0; 0 for a buyer of whom nothing is said. `carried` is `of_row[rows]`.
+        """
+        carries = (carried == wanted[:, None, None]).any(axis=2) & (wanted >= 0)[:, None]
+        matched = np.where(carries, 1.0, np.where(self.tagged[field][rows], 0.0, UNTAGGED_MATCH))
+        return np.where((wanted >= MISMATCHED)[:, None], matched, 0.0)
 
     def affinity(self, rows: Rows, weights: Floats) -> Floats:
         """float64 [size]: the share of the weight that lies on assets with each tag, the padding's 0."""
@@ -58,17 +66,14 @@ class TagTable:
         share[-1] = 0.0
         return share
 
-    def mean(self, values: Floats, rows: Rows) -> Floats:
-        """float64 [K]: the mean of `values` [size] over each asset's tags."""
-        mean: Floats = np.minimum(
-            1.0, values[self.of_row[rows]].sum(axis=1) / np.maximum(1.0, self.count[rows])
-        )
+    def mean(self, values: Floats, rows: Rows, carried: NDArray[np.int32]) -> Floats:
+        """float64 [B, K]: the mean of each buyer's `values` [B, size] over each asset's tags."""
+        who = np.arange(len(values))[:, None]
+        total = np.zeros(rows.shape)
+        for slot in range(self.most):  # added in one order, whatever the block
+            total += values[who, carried[:, :, slot]]
+        mean: Floats = np.minimum(1.0, total / np.maximum(1.0, self.count[rows]))
         return mean
-
-    def highest(self, values: Floats, rows: Rows) -> Floats:
-        """float64 [K]: the highest of `values` [size] over each asset's tags."""
-        highest: Floats = values[self.of_row[rows]].max(axis=1)
-        return highest
 
 
 def _tags_of(card: AssetCard) -> list[tuple[str, str]]:

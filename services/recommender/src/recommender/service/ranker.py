@@ -19,7 +19,7 @@ from recommender.domain.ranking_request import (
 )
 from recommender.numeric.behaviour import Behaviour
 from recommender.numeric.candidates import VectorSearch
-from recommender.numeric.ranking import ALL_TERMS, DIVERSITY, RULE, total
+from recommender.numeric.ranking import ALL_TERMS, DIVERSITY, RULE
 from recommender.numeric.reasons import reasons_for
 from recommender.numeric.rerank import choose, pool_size
 from recommender.numeric.selection import top
@@ -105,7 +105,7 @@ def _answer(scene: Scene, buyer: Prepared, scored: Scored) -> RankedAnswer:
     if len(chosen.positions) < request.count:
         have = len(chosen.positions)
         warnings.append(("fewer_than_asked", f"Only {have} of {request.count} assets may be shown here"))
-    middling = np.median(scored.parts, axis=1) if len(scored.rows) else np.zeros(len(ALL_TERMS))
+    middling = scored.parts.mean(axis=1) if len(scored.rows) else np.zeros(len(ALL_TERMS))
     items = []
     ceiling = float(scored.score.max()) if len(scored.score) else 0.0
     for rank, (position, penalty, chance) in enumerate(
@@ -116,12 +116,13 @@ def _answer(scene: Scene, buyer: Prepared, scored: Scored) -> RankedAnswer:
         parts[DIVERSITY] = penalty
         if position < len(pinned):  # lifted above whatever else there is, so that scores keep the order
             parts[RULE] += ceiling - float(scored.score[at]) + float(len(pinned) - position)
+        terms = _named(parts)
         items.append(
             RankedAsset(
                 asset_id=scene.catalogue.cards[int(scored.rows[at])].asset_id,
                 rank=rank,
-                score=float(total(parts)),
-                terms=_named(parts),
+                score=_added(terms),
+                terms=terms,
                 reasons=_reasons(scene, buyer, scored, at, middling),
                 propensity=chance,
             )
@@ -129,8 +130,16 @@ def _answer(scene: Scene, buyer: Prepared, scored: Scored) -> RankedAnswer:
     return RankedAnswer(tuple(items), buyer.tier, tuple(warnings))
 
 
+def _added(terms: Mapping[str, float]) -> float:
+    """One after the other, as the score itself is added up."""
+    score = 0.0
+    for part in terms.values():
+        score += part
+    return score
+
+
 def _named(parts: Floats) -> Mapping[str, float]:
-    return {term: float(part) for term, part in zip(ALL_TERMS, parts, strict=True)}
+    return dict(zip(ALL_TERMS, parts.tolist(), strict=True))
 
 
 def _warnings(scene: Scene, request: RankRequest) -> list[tuple[str, str]]:
@@ -223,8 +232,6 @@ def explain(
         score=shown.score if shown else float(scored.score[at]),
         terms=shown.terms if shown else _named(parts),
         exclusions=tuple((code, EXCLUSIONS[code]) for code in codes),
-        reasons=shown.reasons
-        if shown
-        else _reasons(scene, prepared, scored, at, np.median(scored.parts, axis=1)),
+        reasons=shown.reasons if shown else _reasons(scene, prepared, scored, at, scored.parts.mean(axis=1)),
         tier=prepared.tier,
     )

@@ -148,12 +148,11 @@ def score(
     values = score_terms(
         scene.catalogue, scene.space, scene.tags, scene.behaviour, scene.config, inputs, rows, scene.now
     )
-    scored = []
+    parts = contributions(values, scene.config, [p.request.goal for p in prepared])
     for b, (buyer, own) in enumerate(zip(prepared, found, strict=True)):
-        parts = contributions(values[:, b, : len(own)], scene.config, buyer.request.goal)
-        _add_extras(scene, pools, buyer, own, parts)
-        scored.append(Scored(own, parts, total(parts)))
-    return scored
+        _add_extras(scene, pools, buyer, own, parts[:, b, : len(own)])
+    scores = total(parts)
+    return [Scored(own, parts[:, b, : len(own)], scores[b, : len(own)]) for b, own in enumerate(found)]
 
 
 def _add_extras(scene: Scene, pools: Pools, buyer: Prepared, rows: Rows, parts: Floats) -> None:
