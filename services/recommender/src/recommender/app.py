@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 import sqlalchemy as sa
 from crawleruseragents import is_crawler
@@ -52,6 +53,7 @@ from servicekit.metrics import Metrics
 
 # An import is streamed and has no bound of its own; other bodies have `max_body_bytes`.
 _IMPORT_BYTES = 64 * 1024**3
+_AGENT_CHARACTERS = 500
 
 
 def create_app(
@@ -142,7 +144,7 @@ def create_app(
         pace.recorded(events)
         folding.wake()
 
-    signals = SignalService(engine, Partitions(engine), kinds, clock, signal_metrics, is_crawler, recorded)
+    signals = SignalService(engine, Partitions(engine), kinds, clock, signal_metrics, _is_bot, recorded)
     recommendation_metrics = RecommendationMetrics(
         metrics.counter("recommendations_total", "Answers by tier.", ["tier", "degraded"]),
         metrics.counter("empty_recommendations_total", "Answers without an asset."),
@@ -199,6 +201,16 @@ def create_app(
     else:
         replica.catch_up()
     return app
+
+
+def _is_bot(agent: str) -> bool:
+    return _is_known_bot(agent[:_AGENT_CHARACTERS])
+
+
+@lru_cache(maxsize=4096)
+def _is_known_bot(agent: str) -> bool:
+    """Hundreds of patterns are tried on a name, and a few names make up most of the traffic."""
+    return bool(is_crawler(agent))
 
 
 def _limit_bodies(app: Flask, max_body_bytes: int) -> None:

@@ -113,8 +113,8 @@ def read_event(raw: object, call: str | None, reading: Reading) -> Event:
         asset_id=asset_id,
         page=page,
         weight=0.0 if isinstance(agent, str) and reading.is_bot(agent) else 1.0,
-        traits=_mapping(raw, "traits") or _mapping(context, "traits"),
-        consent=_mapping(_mapping(context, "consent"), "categoryPreferences") or None,
+        traits=_mapping(raw, "traits") or (_mapping(context, "traits") if context else {}),
+        consent=(_mapping(_mapping(context, "consent"), "categoryPreferences") or None) if context else None,
         opted_out=reading.opted_out,
     )
 

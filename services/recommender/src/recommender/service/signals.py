@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,8 +98,8 @@ class SignalService:
             except EventInvalid as error:
                 letters.append(_dead_letter(raw, call, request.received_at, error))
         outcome = self._commit(events, letters)
-        for event in events:
-            self._metrics.signals.labels(event.kind, "read").inc()
+        for kind, count in Counts(event.kind for event in events).items():
+            self._metrics.signals.labels(kind, "read").inc(count)
         for letter in letters:
             self._metrics.dead_letters.labels(letter.code).inc()
         self._on_recorded(len(events))

@@ -140,6 +140,7 @@ def _append(
     pages = sorted({e.page for e in events if e.page is not None and e.asset_id is None})
     by_page = asset_ids_by_url(connection, pages)
     rows = []
+    received_at = events[0].received_at.isoformat()  # one request, one moment
     for e in events:
         asset_id = e.asset_id or (by_page.get(e.page) if e.page is not None else None)
         outcome_of = accounts[e.group_id] if e.kind in OUTCOMES and e.group_id is not None else None
@@ -147,7 +148,7 @@ def _append(
             "\t".join(
                 (
                     e.at.isoformat(),
-                    e.received_at.isoformat(),
+                    received_at,
                     str(known[identity_of(e)]),
                     "\\N" if outcome_of is None else str(outcome_of),
                     _copied("view" if e.kind == "page" and asset_id is not None else e.kind),
