@@ -89,7 +89,7 @@ WHERE asset_id IN (SELECT a.asset_id FROM recommender.assets a WHERE a.deleted_a
   AND NOT EXISTS (SELECT FROM recommender.embeddings e
                   WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s AND e.text_hash = a.text_hash)
 ORDER BY (a.status = 'approved') DESC, a.updated_at LIMIT %(limit)s FOR UPDATE OF a SKIP LOCKED)
-RETURNING asset_id, text_hash, title, summary, body
+RETURNING asset_id, text_hash, title, summary, body, updated_at
 """
 
 
