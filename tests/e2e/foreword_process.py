@@ -214,7 +214,8 @@ class UserRun:
 
     def wait_ready(self, seconds: float = 180.0) -> float:
         def told() -> bool:
-            assert self.process.poll() is None, self.text
+            code = self.process.poll()
+            assert code is None, f"it ended with {code} and said: {self.text}"
             return TOLD in self.text
 
         return wait_until(told, seconds, f"the run is ready; it said:\n{self.text}")
