@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from datetime import timedelta
@@ -54,13 +55,7 @@ def traits() -> st.SearchStrategy[Event]:
 
 
 def calls() -> st.SearchStrategy[Event]:
-    names = [
-        "Content Viewed",
-        "Asset Downloaded",
-        "Recommendation Viewed",
-        "Demo Requested",
-        "Opportunity Won",
-    ]
+    names = ["Content Viewed", "Asset Downloaded", "Recommendation Viewed", "Opportunity Won"]
     kinds = st.one_of(
         st.fixed_dictionaries(
             {
@@ -110,7 +105,7 @@ def picture(rig: Rig) -> dict[frozenset[tuple[str, str]], tuple[Any, ...]]:
 
 def deliver(rig: Rig, events: Sequence[Event], cuts: Sequence[int], *, read_between: bool) -> None:
     bounds = [0, *sorted(cuts), len(events)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         if start < end:
             answer = rig.send(*events[start:end])
             assert answer.status_code == 200, answer.text
@@ -125,9 +120,9 @@ def fresh(rig: Rig) -> None:
         for asset_id, kind in (("whitepaper", "whitepaper"), ("prices", "pricing")):
             connection.execute(
                 sa.text(
-                    "INSERT INTO recommender.assets (asset_id, revision, change, record_hash, text_hash, title, "
-                    "url, url_key, type, status, created_at, updated_at) VALUES (:id, :n, :n, '', '', :id, :id, "
-                    ":id, :type, 'approved', now(), now())"
+                    "INSERT INTO recommender.assets (asset_id, revision, change, record_hash, text_hash, "
+                    "title, url, url_key, type, status, created_at, updated_at) VALUES "
+                    "(:id, :n, :n, '', '', :id, :id, :id, :type, 'approved', now(), now())"
                 ),
                 {"id": asset_id, "type": kind, "n": ASSETS.index(asset_id)},
             )

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request, stream_with_context
 from werkzeug.exceptions import ClientDisconnected
 
 from contract.assets import AssetInput, AssetPatch
+from recommender.api.problems import DATABASE_AWAY, database_away
 from recommender.api.requests import (
     checked_id,
     page_token,
@@ -101,9 +102,10 @@ def blueprint(
                     yield dumps(result.model_dump(exclude_none=True, exclude_defaults=True)) + b"\n"
             except ClientDisconnected:
                 return
-            except ForewordError as error:
+            except (ForewordError, *DATABASE_AWAY) as error:
                 # The status is sent by now, so the last line says that the import did not reach the end.
-                yield dumps({"result": "failed", "code": error.code, "detail": error.detail}) + b"\n"
+                told = error if isinstance(error, ForewordError) else database_away()
+                yield dumps({"result": "failed", "code": told.code, "detail": told.detail}) + b"\n"
 
         return Response(stream_with_context(lines()), mimetype="application/x-ndjson")
 

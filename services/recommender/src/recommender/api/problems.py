@@ -9,6 +9,15 @@ from recommender.domain import errors as domain
 from servicekit import errors, logs
 from servicekit.flask_app import problem_response
 
+# What SQLAlchemy raises when the database does not answer, or drops the connection.
+DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+
+
+def database_away() -> errors.Unavailable:
+    return errors.Unavailable(
+        "The database does not answer; nothing was stored. Try again.", code="database_away"
+    )
+
 
 def init_app(app: Flask) -> None:
     log = logs.get("recommender")
@@ -40,13 +49,9 @@ def init_app(app: Flask) -> None:
         field = errors.FieldProblem(error.pointer, "filter_invalid", str(error))
         return problem_response(errors.BadRequest(str(error), code="filter_invalid", fields=[field]))
 
-    @app.errorhandler(sa.exc.OperationalError)
-    @app.errorhandler(sa.exc.InterfaceError)
-    @app.errorhandler(sa.exc.TimeoutError)
     def database(error: sa.exc.SQLAlchemyError) -> Response:
         log.warning("database_away", error=type(error).__name__)
-        return problem_response(
-            errors.Unavailable(
-                "The database does not answer; nothing was stored. Try again.", code="database_away"
-            )
-        )
+        return problem_response(database_away())
+
+    for kind in DATABASE_AWAY:
+        app.register_error_handler(kind, database)

@@ -115,7 +115,11 @@ UNCONDITIONAL = Precondition()
 
 def guess_type(title: str, url: str) -> str:
     """The type of an asset that says none, from the words of its title and URL; a blog post if none fits."""
-    text = f" {title} {urlsplit(url).path} ".lower()
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # an address that only looks like one still has words
+        path = url
+    text = f" {title} {path} ".lower()
     return next((kind for kind, words in _TYPE_WORDS if any(w in text for w in words)), DEFAULT_TYPE)
 
 

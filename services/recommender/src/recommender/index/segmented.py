@@ -74,12 +74,10 @@ class SegmentedIndex:
                 np.full((len(wanted), k), -np.inf, dtype=np.float32),
                 np.full((len(wanted), k), -1, dtype=np.int64),
             )
-        if len(parts) == 1:
-            return parts[0]
         scores = np.concatenate([scores for scores, _ in parts], axis=1)
         rows = np.concatenate([rows for _, rows in parts], axis=1)
-        # A stable sort keeps the lower row first among equals, as one segment would.
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        # Among equals the lower row comes first, whatever the segments: replicas grew differently.
+        order = np.lexsort((rows, -scores), axis=1)[:, :k]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
     @staticmethod

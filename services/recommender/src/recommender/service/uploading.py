@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 from pydantic import ValidationError
 
@@ -22,6 +23,7 @@ from recommender.service.assets import AssetService
 from servicekit.errors import Unprocessable
 from servicekit.wire import field_problems
 
+_LONGEST_SLUG = 100
 _FRONT_MATTER_FIELDS = frozenset(AssetInput.model_fields) - {"body", "metadata"}
 
 
@@ -112,6 +114,13 @@ def _url_under(base_url: str | None, filename: str) -> str | None:
 
 def _slug(filename: str) -> str:
     """An id from a file name, the same each time, so that uploading again replaces."""
-    stem = PurePosixPath(urlsplit(filename.replace("\\", "/")).path).stem
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:200] or "upload"
+    stem = PurePosixPath(filename.replace("\\", "/")).stem
+    letters = "".join(
+        c for c in unicodedata.normalize("NFKD", stem.casefold()) if not unicodedata.combining(c)
+    )
+    plain = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+    if all(c.isascii() or not c.isalnum() for c in letters) and 0 < len(plain) <= _LONGEST_SLUG:
+        return plain
+    # Other scripts leave nothing, or too little to tell two files apart.
+    digest = hashlib.blake2b(stem.encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()
+    return f"{plain[:_LONGEST_SLUG]}-{digest}".lstrip("-")
