@@ -25,7 +25,7 @@ VIEWS = {
     ),
     "back": (
         "Back catalogue",
-        "Only assets at least 7 days old, the evergreen stock of a content team; few cases, so wide intervals.",
+        "Assets at least 7 days old, the evergreen stock of a content team; few cases, wide intervals.",
     ),
     "random": (
         "Random split, 100 sampled negatives",
@@ -90,12 +90,13 @@ def _seconds(moment: str) -> float:
 def _document(ranked: dict[str, Table], stages: list[Table]) -> str:
     parts = [
         "# How good the recommendations and the stage estimates are",
-        "Written by `make eval`; every figure below comes from that run. Intervals are 95%, by bootstrap over "
-        "buyers. The ranking's constants and its blend were chosen and learnt on what comes before "
-        f"{CHOSEN_BEFORE}; the days after it, to {WINDOW_END}, are only reported on.",
+        "Written by `make eval`; every figure below comes from that run. Intervals are 95%, by "
+        "bootstrap over buyers. The ranking's constants and its blend were chosen and learnt on what comes "
+        f"before {CHOSEN_BEFORE}; the days after it, to {WINDOW_END}, are only reported on.",
         "## Ranking on a firm's log, rolling in time",
-        "Before each first engagement with an asset the ranking is asked for ten assets, knowing everything "
-        "earlier and nothing later. The row `foreword` is what would have been served (candidates, score, rerank; "
+        "Before each first engagement with an asset the ranking is asked for ten assets, knowing "
+        "everything earlier and nothing later. The row `foreword` is what would have been "
+        "served (candidates, score, rerank; "
         "exploration off) with the blend that `foreword learn` fits to the days before; `every asset scored` "
         "leaves candidate generation and reranking out; `plain blend` is the packaged configuration.",
     ]
@@ -123,7 +124,8 @@ def _view(view: str, table: Table) -> list[str]:
             f"| {cold['hits']} of {cold['cases']} |"
         )
     ratios = [
-        f"{_figure(f)} {r['ratio']:.3f} × the best baseline ({r['baseline']}) [{r['ci'][0]:.3f}, {r['ci'][1]:.3f}]"
+        f"{_figure(f)} {r['ratio']:.3f} × the best baseline, {r['baseline']} "
+        f"[{r['ci'][0]:.3f}, {r['ci'][1]:.3f}]"
         for f, r in facts["ratio_to_best_baseline"].items()
     ]
     parts = [
@@ -134,10 +136,10 @@ def _view(view: str, table: Table) -> list[str]:
     if "kept_of_top_10_by_candidate_generation" in facts:
         kept = facts["kept_of_top_10_by_candidate_generation"]
         parts.append(
-            f"Candidate generation and reranking keep {kept:.1%} of the ten that scoring every asset would put "
-            f"first. {facts['cold_share']:.1%} of the cases ask for an asset that fewer than 3 buyers had engaged "
-            f"with. {facts['signals_of_missing_assets']} signals name an asset that is not in the list, "
-            f"{facts['signals_before_publication']} one published later."
+            f"Candidate generation and reranking keep {kept:.1%} of the ten that scoring every asset "
+            f"would put first. {facts['cold_share']:.1%} of the cases ask for an asset that fewer than 3 "
+            f"buyers had engaged with. {facts['signals_of_missing_assets']} signals name an asset that is "
+            f"not in the list, {facts['signals_before_publication']} one published later."
         )
         ours = next(r for r in table["rows"] if r["name"] == "foreword")
         groups = [
@@ -153,7 +155,7 @@ def _figure(name: str) -> str:
 
 def _stages(rows: list[Table]) -> list[str]:
     lines = [
-        "| horizon | method | log-loss | calibration error | average precision | recognised | lead time, mean |",
+        "| horizon | method | log-loss | calibration error | average precision | recognised | mean lead |",
         "|---|---|---|---|---|---|---|",
     ]
     seeds = sorted({row["seed"] for row in rows})
@@ -173,9 +175,10 @@ def _stages(rows: list[Table]) -> list[str]:
         "(`foreword simulate`) shares no code or constants with the stage model. Every second account is for "
         "fitting, the others are judged. At snapshots 15 days apart: will an opportunity open within the "
         f"horizon? ({first.get('opens', 0):.1%} of the first seed's snapshots at the shorter horizon.) "
-        "Recognised: the share of opportunities with an alarm standing when they opened; lead time: days from the "
-        "first alarm of that run, 0 where there was none. False alarms are held at 5% of the snapshots of accounts "
-        "that never open.",
+        "Recognised: the share of opportunities with an alarm standing when they opened; mean lead: days "
+        "from the first alarm of that run to the opening, 0 where there was none. False alarms are held at "
+        "5% of the snapshots of accounts that never open. `estimate and points, fitted together` is not "
+        "served: it shows what the signals would yield to both.",
         "\n".join(lines),
     ]
 

@@ -21,6 +21,7 @@ TERMS = (
     "interest_long",
     "interest_attention",
     "interest_account",
+    "interest_unproven",
     "context",
     "query",
     "stage_fit",

@@ -25,9 +25,11 @@ MOST_RECENT = 4_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kindred:
-    """`assets` float32 [A, F], unit norm or zeros; `readers` float32 [P, F] likewise, by `reader_of[buyer]`.
+    """`assets` float32 [A, F], the assets' directions, their columns orthonormal over all assets;
+    `readers` float32 [P, F], unit norm or zeros, by `reader_of[buyer]`.
 
-    Recent first engagements, oldest first: `asset` int32 [R], `at` float64 [R], `reader` float32 [R, F].
+    Recent first engagements, oldest first: `asset` int32 [R], `at` float64 [R], `reader` float32 [R,
+    F].
     """
 
     assets: F32
@@ -38,15 +40,21 @@ class Kindred:
     reader: F32
 
     def place(self, index: NDArray[np.int32], weights: Floats) -> F32:
-        """float32 [F]: where a buyer lies who engaged with these assets; zeros where nothing is known."""
+        """float32 [F]: where a buyer lies who engaged with these assets; zeros where nothing is known.
+
+        Its product with an asset's direction is what the decomposition expects of the pair (PureSVD:
+        Cremonesi, Koren & Turrin 2010).
+        """
         known = (index >= 0) & (index < len(self.assets))
-        total: F32 = weights[known].astype(np.float32) @ self.assets[index[known]]
-        norm = float(np.linalg.norm(total))
-        return total / np.float32(norm) if norm > 0 else total
+        place: F32 = weights[known].astype(np.float32) @ self.assets[index[known]]
+        return place
 
     def chosen_nearby(self, place: F32, size: int, half_life: float, now: float) -> Floats:
         """float64 [size + 1] by asset: engagements of like-minded readers, decayed; the last entry is 0."""
-        near = np.maximum(self.reader @ place, 0.0).astype(np.float64)
+        norm = float(np.linalg.norm(place))
+        if norm <= 0:
+            return np.zeros(size + 1)
+        near = np.maximum(self.reader @ (place / np.float32(norm)), 0.0).astype(np.float64)
         decayed = near * near * np.exp2(-np.maximum(0.0, now - self.at) / half_life)
         return np.bincount(self.asset, weights=decayed, minlength=size + 1).astype(np.float64)
 
@@ -79,18 +87,18 @@ def learn_kindred(
     small.
     """
     names, people = np.unique(buyer, return_inverse=True)
-    read = np.bincount(people, minlength=len(names))
-    value = np.log1p(weight) / np.sqrt(np.maximum(1, read))[people]
+    read = np.maximum(1, np.bincount(people, minlength=len(names)))
+    liked = np.maximum(1, np.bincount(asset, minlength=assets))
+    value = np.log1p(weight) / np.sqrt(read[people] * liked[asset])
     matrix = sparse.csr_array((value, (people, asset)), shape=(len(names), assets))
     factors = min(FACTORS, min(matrix.shape) - 1)
     if factors < 2:
         return no_kindred()
     start = np.full(min(matrix.shape), 1.0)
-    _, strength, directions = svds(matrix, k=factors, v0=start)
-    # Half of the strength stays, so that the first few directions lead without ruling.
-    items = _unit(directions.T * np.sqrt(np.maximum(strength, 0.0)))
-    items[np.bincount(asset, minlength=assets) == 0] = 0.0
-    readers = _unit(np.asarray(matrix @ items, dtype=np.float32))
+    _, _, directions = svds(matrix, k=factors, v0=start)
+    items = np.ascontiguousarray(directions.T, dtype=np.float32)
+    ones = sparse.csr_array((np.log1p(weight), (people, asset)), shape=(len(names), assets))
+    readers = _unit(np.asarray(ones @ items))
     recent = np.flatnonzero(at >= now - RECENT_SECONDS)[-MOST_RECENT:]
     return Kindred(
         items,

@@ -74,7 +74,7 @@ def _reason(
 ) -> Reason | None:
     card = catalogue.cards[row]
     match term:
-        case "interest_recent" | "interest_long" | "interest_attention":
+        case "interest_recent" | "interest_long" | "interest_attention" | "interest_unproven":
             return _because_of(catalogue, row, interest)
         case "together" | "together_recent":
             if not together:

@@ -24,6 +24,8 @@ TERM_INDEX = {term: i for i, term in enumerate(TERMS)}
 POPULARITY_GRAIN, POPULARITY_CEILING = 20.0, 1e4
 TOGETHER_HALF = 0.2
 KINDRED_HALF = 0.5
+TASTE_HALF = 0.1
+PROVEN_BUYERS = 3.0
 KINDRED_HALF_LIFE = DAY
 LOG_HOURS = 10.0  # e^10 hours, two and a half years, are as good as for ever
 
@@ -163,8 +165,9 @@ def _together_terms(
     if len(factors) and any(buyer.place.any() for buyer in buyers):
         known = (index >= 0) & (index < len(factors))
         places = np.stack([buyer.place for buyer in buyers])[:, :, None]
-        cosine = np.matmul(factors[np.where(known, index, 0)], places)[:, :, 0]
-        out[TERM_INDEX["taste"]] = np.where(known, np.clip(cosine, 0.0, 1.0), 0.0)
+        expected = np.matmul(factors[np.where(known, index, 0)], places)[:, :, 0].astype(np.float64)
+        expected = np.maximum(0.0, np.where(known, expected, 0.0))
+        out[TERM_INDEX["taste"]] = expected / (expected + TASTE_HALF)
 
 
 def _trait_terms(
@@ -215,6 +218,10 @@ def _shared_terms(
     out[TERM_INDEX["fresh_month"]] = np.exp2(-age / config.freshness.month_half_life_days)
     out[TERM_INDEX["newness"]] = _lately(now - catalogue.published_at[rows])
     out[TERM_INDEX["just_read"]] = _lately(now - aligned.last_engaged_at[rows])
+    # Behaviour says nothing of an asset that hardly anyone has seen; what its text says counts apart.
+    unproven = np.maximum(0.0, 1.0 - aligned.buyers[rows] / PROVEN_BUYERS)
+    near = np.maximum(out[TERM_INDEX["interest_long"]], out[TERM_INDEX["interest_attention"]])
+    out[TERM_INDEX["interest_unproven"]] = near * unproven
     popularity = aligned.popularity[rows]  # [B, K, H]
     elapsed = max(0.0, now - behaviour.as_of)
     top = np.log1p(POPULARITY_GRAIN * POPULARITY_CEILING)

@@ -66,14 +66,14 @@ def evaluate_split(
     kept, hidden = _split(pairs, rng)
     inner_kept, inner_hidden = _split(pairs.rows(kept), rng)
     inner = pairs.rows(kept)
-    curves_cases = []
     asked = list(_questions(inner, weights[kept], inner_kept, inner_hidden, catalogue, rng))
+    parts = []
     for question, values in _values(catalogue, inner.rows(inner_kept), asked, kinds, config, now):
         for row, others in zip(question.hidden, question.others, strict=True):
             rows = np.append(others, row)
-            curves_cases.append((values[:, rows].astype(np.float32), len(rows) - 1))
-        progress("learn", len(curves_cases))
-    cases = join_cases(curves_cases)
+            parts.append((values[:, rows].astype(np.float32), len(rows) - 1))
+        progress("learn", len(parts))
+    cases = join_cases(parts)
     learnt = with_curves(config, fit_curves(cases, ridge=30.0, knots=4), cases, "learnt-random")
     baselines = Baselines(
         [c.title for c in catalogue.cards], catalogue.vectors, log.catalogue.published_at, seed

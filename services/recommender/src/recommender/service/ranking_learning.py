@@ -65,13 +65,13 @@ def learn_ranking(
     if len(cases) < LEAST_CASES:
         return Learnt(plain, served=False, report={"cases": len(cases), "why": "too few cases to learn from"})
     split = int(len(cases) * (1 - plan.held_out))
-    early, late = _part(cases, 0, split), _part(cases, split, len(cases))
+    early, late = part_of(cases, 0, split), part_of(cases, split, len(cases))
     base = ndcg_of(scores_of(late.values, plain.curves, plain.weights), late)
     tried: list[dict[str, object]] = []
     best, best_ndcg = (30.0, 0), -1.0
     for ridge, knots in GRID:
         curves = fit_curves(early, ridge=ridge, knots=knots)
-        ndcg = float(ndcg_of(scores_of(late.values, curves, _ones(curves)), late).mean())
+        ndcg = float(ndcg_of(scores_of(late.values, curves, ones(curves)), late).mean())
         tried.append({"ridge": ridge, "bends": knots, "held_out_ndcg_at_10": ndcg})
         progress("fit", len(tried))
         if ndcg > best_ndcg + 1e-4:
@@ -97,7 +97,7 @@ def with_curves(
     """The plain configuration with fitted curves, scaled so that scores spread as before: the weights of
     terms the log says nothing of, penalties and rules then keep their meaning.
     """
-    fitted = scores_of(cases.values, curves, _ones(curves))
+    fitted = scores_of(cases.values, curves, ones(curves))
     weights = np.array([w if t in curves else 0.0 for t, w in zip(TERMS, plain.weights, strict=True)])
     before = scores_of(cases.values, {}, weights.tolist())
     scale = float(before.std() / max(float(fitted.std()), 1e-9)) or 1.0
@@ -161,11 +161,13 @@ def _none() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.empty(0, dtype=np.int64)
 
 
-def _ones(curves: Mapping[str, Curve]) -> Sequence[float]:
+def ones(curves: Mapping[str, Curve]) -> Sequence[float]:
+    """Weights under which fitted curves count as they are."""
     return [1.0 if term in curves else 0.0 for term in TERMS]
 
 
-def _part(cases: TrainingCases, start: int, end: int) -> TrainingCases:
+def part_of(cases: TrainingCases, start: int, end: int) -> TrainingCases:
+    """The cases from `start` up to `end`."""
     first = int(cases.lengths[:start].sum())
     last = first + int(cases.lengths[start:end].sum())
     return TrainingCases(cases.values[:, first:last], cases.lengths[start:end], cases.target[start:end])
