@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -68,6 +70,26 @@ def require_free(port: int, name: str) -> None:
             ) from error
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A Ctrl-C between a start and its entry in the list would leave a process that nobody stops: it waits."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        signal.raise_signal(caught[0])
+
+
 class Services:
     """The services of one run; leaving the block stops those that run, the last started first."""
 
@@ -93,23 +115,24 @@ class Services:
             "python:servicekit.gunicorn_conf",
             f"{name}.wsgi:app",
         ]
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={
-                **os.environ,
-                **environment,
-                "FOREWORD_PORT": str(ports.service),
-                "FOREWORD_METRICS_PORT": str(ports.metrics),
-                "PYTHONUNBUFFERED": "1",
-            },
-            # Ctrl-C reaches the whole foreground group; the services are stopped by us, in order.
-            start_new_session=True,
-        )
-        service = Service(name, ports, path, process, log)
-        self.running.append(service)
+        with _undisturbed():
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    **environment,
+                    "FOREWORD_PORT": str(ports.service),
+                    "FOREWORD_METRICS_PORT": str(ports.metrics),
+                    "PYTHONUNBUFFERED": "1",
+                },
+                # Ctrl-C reaches the whole foreground group; the services are stopped by us, in order.
+                start_new_session=True,
+            )
+            service = Service(name, ports, path, process, log)
+            self.running.append(service)
         return service
 
     def check_alive(self) -> None:
