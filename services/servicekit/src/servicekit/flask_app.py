@@ -13,14 +13,16 @@ from servicekit.wire import dumps
 
 _BY_STATUS: dict[int, type[errors.ForewordError]] = {
     400: errors.BadRequest,
+    401: errors.Unauthenticated,
     403: errors.Forbidden,
     404: errors.NotFound,
     405: errors.MethodNotAllowed,
-    408: errors.BadRequest,
-    411: errors.BadRequest,
+    409: errors.Conflict,
     412: errors.PreconditionFailed,
     413: errors.PayloadTooLarge,
     415: errors.UnsupportedMediaType,
+    422: errors.Unprocessable,
+    429: errors.TooManyRequests,
 }
 
 
@@ -110,7 +112,8 @@ def _init_errors(app: Flask, service: str) -> None:
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
-        kind = _BY_STATUS.get(error.code or 500, errors.Internal)
+        status = error.code or 500
+        kind = _BY_STATUS.get(status, errors.BadRequest if 400 <= status < 500 else errors.Internal)
         detail = error.description or "The request could not be served."
         if isinstance(error, RequestEntityTooLarge):
             limit = app.config["MAX_CONTENT_LENGTH"]

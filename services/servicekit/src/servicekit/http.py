@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import orjson
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from servicekit import request_context
 from servicekit.breaker import CircuitBreaker
@@ -17,6 +17,7 @@ from servicekit.errors import UpstreamUnavailable
 
 # How long the caller will still wait, so that the callee can drop work that nobody waits for.
 DEADLINE_HEADER = "X-Deadline-Ms"
+_PIECE = 64 * 1024
 Body = bytes | IO[bytes] | Iterable[bytes]
 
 
@@ -67,9 +68,10 @@ class ServiceClient:
     ) -> UpstreamResponse:
         """Send and read the whole answer. A stale kept-alive connection is tried once more if idempotent."""
         timeout = timeout_seconds or self._timeout
-        response = self._send(method, path, body, headers, timeout, preload=True)
+        deadline = time.monotonic() + timeout
+        response = self._send(method, path, body, headers, timeout)
         found = {name.lower(): value for name, value in response.headers.items()}
-        return UpstreamResponse(response.status, found, response.data)
+        return UpstreamResponse(response.status, found, self._whole(response, deadline))
 
     def stream(
         self,
@@ -81,9 +83,28 @@ class ServiceClient:
         timeout_seconds: float | None = None,
     ) -> tuple[int, Mapping[str, str], Iterator[bytes]]:
         """Send and hand the answer on as it arrives: `(status, headers, chunks)`; memory stays bounded."""
-        response = self._send(method, path, body, headers, timeout_seconds or self._timeout, preload=False)
+        response = self._send(method, path, body, headers, timeout_seconds or self._timeout)
         found = {name.lower(): value for name, value in response.headers.items()}
         return response.status, found, self._chunks(response)
+
+    def _whole(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        """The body, piece by piece: a socket's timeout alone lets an answer drip in for ever."""
+        parts: list[bytes] = []
+        whole = False
+        try:
+            while part := response.read1(_PIECE):
+                parts.append(part)
+                if time.monotonic() > deadline:
+                    raise UpstreamUnavailable(f"The {self.name} did not answer in time.")
+            whole = True
+        except HTTPError as error:
+            raise UpstreamUnavailable(f"The {self.name} broke off in the middle of its answer.") from error
+        finally:
+            if not whole:
+                self.breaker.failed()
+                response.close()
+            response.release_conn()
+        return b"".join(parts)
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         whole = False
@@ -105,37 +126,18 @@ class ServiceClient:
         body: Body | None,
         headers: Mapping[str, str] | None,
         timeout: float,
-        *,
-        preload: bool,
     ) -> urllib3.BaseHTTPResponse:
         if not self.breaker.allows():
             raise UpstreamUnavailable(f"The {self.name} is away; it is tried again shortly.")
         sent = {**(headers or {}), **_forwarded(), DEADLINE_HEADER: str(int(timeout * 1000))}
-        # Bytes may be sent twice without harm to what is stored: every write is idempotent by its id.
-        retries = urllib3.Retry(
-            total=1,
-            connect=1,
-            read=0,
-            other=0,
-            redirect=0,
-            status=0,
-            backoff_factor=0,
-            allowed_methods=None,
-            # Else a 413, 429 or 503 with Retry-After would be an exception, and its document lost.
-            respect_retry_after_header=False,
-        )
         try:
-            response = self._pool.request(
-                method,
-                self._base_url + path,
-                body=body,
-                headers=sent,
-                timeout=urllib3.Timeout(connect=min(1.0, timeout), read=timeout),
-                retries=retries if body is None or isinstance(body, bytes) else False,
-                redirect=False,
-                preload_content=preload,
-                decode_content=False,
-            )
+            try:
+                response = self._once(method, path, body, sent, timeout)
+            except (NewConnectionError, ProtocolError) as error:
+                # Bytes may be sent twice without harm to what is stored: every write is idempotent by its id.
+                if not (body is None or isinstance(body, bytes)) or not _never_began(error):
+                    raise
+                response = self._once(method, path, body, sent, timeout)
         except (HTTPError, OSError) as error:
             self.breaker.failed()
             raise UpstreamUnavailable(f"The {self.name} did not answer in time.") from error
@@ -148,6 +150,30 @@ class ServiceClient:
         else:
             self.breaker.succeeded()
         return response
+
+    def _once(
+        self, method: str, path: str, body: Body | None, headers: Mapping[str, str], timeout: float
+    ) -> urllib3.BaseHTTPResponse:
+        """Statuses, redirects among them, are handed back as they are."""
+        return self._pool.request(
+            method,
+            self._base_url + path,
+            body=body,
+            headers=headers,
+            timeout=urllib3.Timeout(connect=min(1.0, timeout), read=timeout),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+
+
+def _never_began(error: HTTPError) -> bool:
+    """Whether the other side was not there, or closed a kept-alive connection as we were about to use it."""
+    if isinstance(error, NewConnectionError):
+        return True
+    cause = error.args[-1] if error.args else None
+    return isinstance(cause, ConnectionError)
 
 
 def _forwarded() -> dict[str, str]:

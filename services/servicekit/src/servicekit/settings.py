@@ -16,7 +16,12 @@ class Settings(BaseSettings):
     """Base of each service's settings; the environment name is `FOREWORD_` and the field in capitals."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FOREWORD_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="FOREWORD_",
+        # Manifests leave a variable out by leaving it empty.
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")

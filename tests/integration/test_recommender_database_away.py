@@ -1,0 +1,154 @@
+"""The database goes away and comes back: answers from memory, refused writes, recovery without a restart."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from recommender_rig import Rig, RigMaker, code
+
+
+class DatabaseProxy:
+    """A door before the database that a test can shut, with everybody who is inside."""
+
+    def __init__(self, url: str) -> None:
+        parts = sa.make_url(url)
+        host = str(parts.query.get("host") or parts.host)
+        self._target: str | tuple[str, int] = (host, parts.port or 5432)
+        if host.startswith("/"):
+            self._target = f"{host}/.s.PGSQL.{parts.port or 5432}"
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._port = self._listener.getsockname()[1]
+        self._inside: set[socket.socket] = set()
+        self.is_open = True
+        self.url = str(
+            parts.set(host="127.0.0.1", port=self._port, query={}).render_as_string(hide_password=False)
+        )
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        self.is_open = False
+        for one in list(self._inside):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def close(self) -> None:
+        self.shut()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self.is_open:
+                client.close()
+                continue
+            family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
+            server = socket.socket(family)
+            server.connect(self._target)
+            threading.Thread(target=self._carry, args=(client, server), daemon=True).start()
+
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
+        pair = {client: server, server: client}
+        self._inside |= pair.keys()
+        with contextlib.suppress(OSError):
+            while True:
+                for ready in select.select(list(pair), [], [])[0]:
+                    data = ready.recv(65_536)
+                    if not data:
+                        raise ConnectionError
+                    pair[ready].sendall(data)
+        self._inside -= pair.keys()
+        for one in pair:
+            one.close()
+
+
+@pytest.fixture
+def proxy(recommender_database: str) -> Iterator[DatabaseProxy]:
+    made = DatabaseProxy(recommender_database)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rig(make_recommender: RigMaker, proxy: DatabaseProxy) -> Rig:
+    made = make_recommender(database_url=proxy.url)
+    for n in range(3):
+        assert made.put(f"a{n}", topics=["GDP"]).status_code == 201
+    event = {"type": "track", "event": "Content Viewed", "userId": "u", "messageId": "1"}
+    assert made.send({**event, "properties": {"asset_id": "a0"}}).status_code == 200
+    assert made.recommend(user_id="u")["meta"]["tier"] == "personal"
+    return made
+
+
+def test_recommendations_are_answered_from_memory_and_say_so(rig: Rig, proxy: DatabaseProxy) -> None:
+    proxy.shut()
+    answer = rig.recommend(user_id="u")
+    assert answer["meta"]["degraded"] is True
+    assert {item["id"] for item in answer["items"]} == {"a0", "a1", "a2"}
+    assert "buyer_unknown" in {warning["code"] for warning in answer["warnings"]}
+    found = rig.client.get("/v1/search?q=Title").json
+    assert found is not None
+    assert found["meta"]["degraded"] is True
+    assert len(found["items"]) == 3
+    assert rig.client.get("/readyz").status_code == 200
+    assert rig.client.get("/readyz").json["parts"]["database"]["ready"] is False  # type: ignore[index]
+
+
+def test_writes_are_refused_and_told_when_to_come_back(rig: Rig, proxy: DatabaseProxy) -> None:
+    proxy.shut()
+    for answer in (
+        rig.put("new"),
+        rig.client.patch("/v1/assets/a1", json={"title": "x"}),
+        rig.client.delete("/v1/assets/a1"),
+        rig.get("a1"),
+        rig.send({"type": "page", "userId": "u", "messageId": "2"}),
+        rig.client.get("/v1/buyers/u"),
+        rig.client.post("/v1/buyers/u:erase"),
+    ):
+        assert code(answer) == (503, "database_away")
+        assert answer.headers["Retry-After"].isdigit()
+        assert "psycopg" not in answer.text
+
+
+def test_it_recovers_without_a_restart(rig: Rig, proxy: DatabaseProxy) -> None:
+    proxy.shut()
+    assert rig.recommend(user_id="u")["meta"]["degraded"] is True
+    proxy.open()
+    answers = [rig.recommend(user_id="u") for _ in range(3)]
+    assert [answer["meta"]["degraded"] for answer in answers] == [False] * 3
+    assert answers[0]["meta"]["tier"] == "personal"
+    assert rig.put("new").status_code == 201
+    assert "new" in rig.shown()
+    assert rig.send({"type": "page", "userId": "u", "messageId": "2"}).status_code == 200
+
+
+def test_connections_that_the_server_ended_cost_at_most_one_answer(rig: Rig) -> None:
+    """A restart or a failover ends every pooled connection; the first to notice throws all of them away."""
+    with contextlib.ExitStack() as stack:  # several pooled connections
+        for _ in range(5):
+            stack.enter_context(rig.engine.connect()).exec_driver_sql("SELECT 1")
+    with rig.engine.connect() as connection:
+        ended = connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'foreword-recommender' "
+            "AND pid <> pg_backend_pid()"
+        ).all()
+        assert len(ended) >= 4
+        connection.invalidate()
+    event = {"type": "page", "userId": "u", "messageId": "after"}
+    statuses = [rig.send(event).status_code for _ in range(5)]
+    statuses += [rig.client.get("/v1/buyers/u").status_code for _ in range(5)]
+    assert statuses.count(503) <= 1
+    assert rig.buyer("u")["signal_count"] == 2
