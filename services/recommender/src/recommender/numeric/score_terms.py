@@ -100,8 +100,10 @@ def score_terms(
     """
     aligned = behaviour.aligned(catalogue)
     values = np.zeros((len(TERMS), *rows.shape))
+    # One buffer for all: a fresh one for each buyer would cost more in page faults than the product itself.
+    gathered = np.empty((rows.shape[1], catalogue.vectors.shape[1]), dtype=np.float32)
     for b, buyer in enumerate(buyers):  # products of matrices, one buyer at a time
-        _text_terms(values[:, b], catalogue, space, config, buyer, rows[b])
+        _text_terms(values[:, b], catalogue, space, config, buyer, rows[b], gathered)
     _stage_terms(values, catalogue, buyers, rows)
     _together_terms(values, aligned, behaviour, buyers, rows)
     _trait_terms(values, catalogue, space, tags, buyers, rows)
@@ -110,14 +112,21 @@ def score_terms(
 
 
 def _text_terms(
-    out: Floats, catalogue: Catalogue, space: TextSpace, config: RankingConfig, buyer: BuyerInputs, rows: Rows
+    out: Floats,
+    catalogue: Catalogue,
+    space: TextSpace,
+    config: RankingConfig,
+    buyer: BuyerInputs,
+    rows: Rows,
+    gathered: F32,
 ) -> None:
     if not (buyer.queries.any() or buyer.attention.any()):
         return
-    directions = np.concatenate([buyer.queries, buyer.attended])
+    directions = np.ascontiguousarray(np.concatenate([buyer.queries, buyer.attended]).T)  # [d, Q]
     language = space.language[rows]
-    cosine = catalogue.vectors[rows] @ directions.T  # [K, Q]
-    cosine -= (space.means @ directions.T)[language]
+    np.take(catalogue.vectors, rows, axis=0, out=gathered, mode="clip")
+    cosine = gathered @ directions  # [K, Q]
+    cosine -= (space.means @ directions)[language]
     cosine *= space.inverse_norm[rows, None]
     np.clip(cosine, 0.0, 1.0, out=cosine)
     n = len(QUERIES)
