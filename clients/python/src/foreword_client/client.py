@@ -77,10 +77,22 @@ class Client:
         return results
 
     def import_lines(self, lines: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Store the assets of these NDJSON lines. → a result a line."""
+        """Store the assets of these NDJSON lines. → a result a line.
+
+        The answer's status is sent before the end is known: fewer results than lines mean that it broke off.
+        """
         headers = {"Content-Type": "application/x-ndjson"}
-        answer = self._request("POST", "/v1/assets:import", b"\n".join(lines) + b"\n", headers)
-        return [orjson.loads(line) for line in answer.splitlines()]
+        body = b"\n".join(lines) + b"\n"
+        results: list[dict[str, Any]] = []
+        for attempt in range(self._tries):
+            answer = self._request("POST", "/v1/assets:import", body, headers)
+            results = [orjson.loads(line) for line in answer.splitlines()]
+            if len(results) == len(lines) and all("line" in result for result in results):
+                return results
+            if attempt + 1 < self._tries:
+                self._sleep(_pause(attempt))
+        told = results[-1].get("detail", "") if results else ""
+        raise ForewordUnavailable(f"{self._base_url} broke off in the middle of an import. {told}".strip())
 
     def import_stream(self, stream: IO[bytes], content_type: str) -> Iterator[dict[str, Any]]:
         """Send a whole file as it is (CSV, NDJSON, gzip), in constant memory. → a result a row."""
@@ -116,7 +128,7 @@ class Client:
     def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         last = "no answer"
         for attempt in range(self._tries):
-            wait = min(30.0, 0.25 * 2**attempt)
+            wait = _pause(attempt)
             try:
                 response = self._pool.request(
                     method, self._base_url + path, body=body, headers={**self._headers, **headers}
@@ -134,6 +146,11 @@ class Client:
             if attempt + 1 < self._tries:
                 self._sleep(wait)
         raise ForewordUnavailable(f"{self._base_url} did not take the request: {last} ({self._tries} tries).")
+
+
+def _pause(attempt: int) -> float:
+    """Seconds before the next try, where the server does not ask for a time of its own."""
+    return min(30.0, 0.25 * float(2**attempt))
 
 
 def _refused(status: int, body: bytes) -> RequestRefused:

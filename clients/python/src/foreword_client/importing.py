@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Any, Literal, cast
 
 import orjson
 
 from foreword_client.client import Client
 
 Kind = Literal["assets", "signals", "table"]
+_Result = dict[str, Any]
 _CALLS = frozenset({"track", "page", "screen", "identify", "group", "alias"})
 _ASSET_LINES = 256
 _EVENTS = 4_000
 _BATCH_BYTES = 3_500_000
+# With a full batch it stays below the 4 MB that a request may have; Foreword itself keeps events up to 32 KB.
+_LONGEST_EVENT = 400_000
 _SHOWN_PROBLEMS = 20
 # Two requests under way keep Foreword busy while the next is read here.
 _PARALLEL = 2
@@ -44,11 +49,18 @@ class FileUnreadable(Exception):
     """The file is not what it says, in words for whoever started the import."""
 
 
-def opened(path: Path) -> IO[bytes]:
-    """The file's bytes, inflated if it is gzip."""
-    with path.open("rb") as probe:
-        packed = probe.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file's bytes, inflated if it is gzip. Raises FileUnreadable, also while they are read."""
+    try:
+        with path.open("rb") as probe:
+            packed = probe.read(2) == b"\x1f\x8b"
+        with cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb") as stream:
+            yield stream
+    except EOFError as error:
+        raise FileUnreadable(f"{path} ends in the middle: the gzip is cut off.") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise FileUnreadable(f"{path} is damaged: {error}.") from error
 
 
 def kind_of(path: Path) -> Kind:
@@ -56,7 +68,7 @@ def kind_of(path: Path) -> Kind:
     try:
         with opened(path) as stream:
             first = stream.readline(1_048_576).strip().removeprefix(b"\xef\xbb\xbf")
-    except (OSError, EOFError) as error:
+    except OSError as error:
         raise FileUnreadable(f"{path} cannot be read: {error}") from error
     if not first.startswith(b"{"):
         return "table"
@@ -73,9 +85,10 @@ class Progress:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._lines: dict[str, int] = orjson.loads(path.read_bytes())
+            kept = orjson.loads(path.read_bytes())
         except (FileNotFoundError, orjson.JSONDecodeError):
-            self._lines = {}
+            kept = {}
+        self._lines: dict[str, int] = kept if isinstance(kept, dict) else {}
 
     @staticmethod
     def key_of(path: Path, address: str) -> str:
@@ -111,32 +124,24 @@ def import_file(
         return report
     report.resumed_at_line = done = progress.lines(key)
     send = _send_assets if kind == "assets" else _send_signals
-    under_way: deque[tuple[int, int, Future[None]]] = deque()
-    try:
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            for chunk in _chunks(path, kind, done, report):
-                under_way.append((chunk.end, chunk.size, pool.submit(send, client, chunk, report)))
-                if len(under_way) > _PARALLEL:
-                    done = _finish(under_way, progress, key, on_bytes)
-            while under_way:
-                done = _finish(under_way, progress, key, on_bytes)
-    except EOFError as error:
-        raise FileUnreadable(f"{path} ends in the middle: the gzip is cut off.") from error
+    under_way: deque[tuple[_Chunk, Future[list[_Result]]]] = deque()
+
+    def finish() -> None:
+        chunk, future = under_way.popleft()
+        for result in future.result():
+            _count(report, result, chunk.numbers)
+        progress.save(key, chunk.end)
+        on_bytes(chunk.size)
+
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        for chunk in _chunks(path, kind, done, report):
+            under_way.append((chunk, pool.submit(send, client, chunk)))
+            if len(under_way) > _PARALLEL:
+                finish()
+        while under_way:
+            finish()
     progress.save(key, None)
     return report
-
-
-def _finish(
-    under_way: deque[tuple[int, int, Future[None]]],
-    progress: Progress,
-    key: str,
-    on_bytes: Callable[[int], None],
-) -> int:
-    end, size, future = under_way.popleft()
-    future.result()
-    progress.save(key, end)
-    on_bytes(size)
-    return end
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +164,9 @@ def _chunks(path: Path, kind: Kind, skip: int, report: ImportReport) -> Iterator
             size += len(line)
             if number <= skip or not (stripped := line.strip()):
                 continue
-            if kind == "signals" and not _is_json(stripped):
+            if kind == "signals" and (fault := _fault(stripped)) is not None:
                 report.results["failed"] += 1
-                report.problem(f"line {number}: not JSON")
+                report.problem(f"line {number}: {fault}")
                 continue
             lines.append(stripped)
             numbers.append(number)
@@ -172,26 +177,25 @@ def _chunks(path: Path, kind: Kind, skip: int, report: ImportReport) -> Iterator
     yield _Chunk(lines, numbers, number, size)
 
 
-def _is_json(line: bytes) -> bool:
-    """A line that is not JSON would spoil the request it goes with."""
+def _fault(line: bytes) -> str | None:
+    """Why a line would spoil the request it goes with; None if it would not."""
+    if len(line) > _LONGEST_EVENT:
+        return "too large for an event"
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError:
-        return False
-    return True
+        return "not JSON"
+    return None
 
 
-def _send_assets(client: Client, chunk: _Chunk, report: ImportReport) -> None:
-    if not chunk.lines:
-        return
-    for result in client.import_lines(chunk.lines):
-        _count(report, result, chunk.numbers)
+def _send_assets(client: Client, chunk: _Chunk) -> list[_Result]:
+    return client.import_lines(chunk.lines) if chunk.lines else []
 
 
-def _send_signals(client: Client, chunk: _Chunk, report: ImportReport) -> None:
+def _send_signals(client: Client, chunk: _Chunk) -> list[_Result]:
     if chunk.lines:
         client.send_events(chunk.lines)
-        report.results["sent"] += len(chunk.lines)
+    return [{"result": "sent"}] * len(chunk.lines)
 
 
 def _import_table(client: Client, path: Path, report: ImportReport, on_bytes: Callable[[int], None]) -> None:
@@ -201,7 +205,7 @@ def _import_table(client: Client, path: Path, report: ImportReport, on_bytes: Ca
     on_bytes(path.stat().st_size)
 
 
-def _count(report: ImportReport, result: dict[str, object], numbers: list[int] | None) -> None:
+def _count(report: ImportReport, result: _Result, numbers: list[int] | None) -> None:
     outcome = str(result.get("result"))
     report.results[outcome] += 1
     if outcome == "failed":

@@ -61,6 +61,8 @@ def migrate(url: str, *, schema: str, script_location: Path) -> str:
     config = _config(script_location)
     try:
         with engine.connect() as connection:
+            # Another's migration may take longer than any statement should wait.
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
             connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
             connection.commit()
