@@ -72,7 +72,7 @@ def require_free(port: int, name: str) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """A Ctrl-C between a start and its entry in the list would leave a process that nobody stops: it waits."""
+    """A Ctrl-C between a start and its entry in the list would leave a process that nobody stops."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

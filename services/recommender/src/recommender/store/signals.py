@@ -117,14 +117,14 @@ def _take_keys(connection: sa.Connection, events: Sequence[Event]) -> list[Event
     claimed = connection.exec_driver_sql(
         "INSERT INTO recommender.signal_keys (message_key, received_at) "
         "SELECT key, %(at)s FROM unnest(%(keys)s::uuid[]) AS key ORDER BY key "
-        "ON CONFLICT DO NOTHING RETURNING message_key::text",
+        "ON CONFLICT DO NOTHING RETURNING replace(message_key::text, '-', '')",
         # Written out here: the driver would look for characters to escape in each of thousands.
-        {"keys": "{" + ",".join(map(str, first)) + "}", "at": events[0].received_at},
+        {"keys": "{" + ",".join(key.hex for key in first) + "}", "at": events[0].received_at},
     ).fetchall()
     if len(claimed) == len(events):
         return list(events)
     new = {row[0] for row in claimed}
-    return [e for e in events if first[e.message_key] is e and str(e.message_key) in new]
+    return [e for e in events if first[e.message_key] is e and e.message_key.hex in new]
 
 
 _COLUMNS = "at, received_at, identity_id, account_id, kind, asset_id, weight, message_key, event"
@@ -154,7 +154,7 @@ def _append(
                     _copied("view" if e.kind == "page" and asset_id is not None else e.kind),
                     "\\N" if asset_id is None else _copied(asset_id),
                     repr(e.weight),
-                    str(e.message_key),
+                    e.message_key.hex,
                     e.raw.decode().replace("\\", "\\\\"),  # JSON holds no line end and no tab as they are
                 )
             )
@@ -166,7 +166,7 @@ def _append(
 
 def _copied(value: str) -> str:
     """As COPY's text format has it."""
-    return value.translate(_ESCAPES)
+    return value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES)
 
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
