@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 import click
 
-from servicekit.settings import SettingsInvalid
+from servicekit.settings_invalid import SettingsInvalid
 
 
 class UserError(click.ClickException):

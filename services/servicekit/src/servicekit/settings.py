@@ -7,9 +7,9 @@ from typing import Any, Self
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from servicekit.settings_invalid import SettingsInvalid
 
-class SettingsInvalid(Exception):
-    """The environment does not make sense; the message lists each variable and what is wrong with it."""
+__all__ = ["Settings", "SettingsInvalid"]
 
 
 class Settings(BaseSettings):
