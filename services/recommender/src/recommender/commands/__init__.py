@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
+from recommender.commands.evaluate import evaluate
+from recommender.commands.learn import learn
+from recommender.commands.report import report
+from recommender.commands.simulate import simulate
+
 
 @click.group()
 def group() -> None:
     """Commands that need the recommender's code."""
+
+
+for _command in (evaluate, learn, report, simulate):
+    group.add_command(_command)

@@ -105,8 +105,9 @@ def _document(ranked: dict[str, Table], stages: list[Table]) -> str:
     else:
         parts += [
             _goals(ranked),
-            "To be read with it: the random split uses every day of the log, and the term `taste` took its "
-            "present form after an earlier figure of that view (.562) had been seen, as `interest_unproven` did. "
+            "To be read with it: the random split uses every day of the log, and the term `taste` took "
+            "its present form after an earlier figure of that view (.562) had been seen, as did "
+            "`interest_unproven`. "
             "The rolling views had by then been run once on all candidates (1.225 × the best baseline).",
         ]
     for view, table in ranked.items():
@@ -215,8 +216,8 @@ def _stages(rows: list[Table]) -> list[str]:
         "Recognised: the share of opportunities with an alarm standing when they opened; mean lead: days "
         "from the first alarm of that run to the opening, 0 where there was none. False alarms are held at "
         "5% of the snapshots of accounts that never open. `estimate and points, fitted together` is not "
-        "served: it shows what the signals would yield to both. The market's activity and its raising of hands "
-        "were revised on another seed (11) before these were run.",
+        "served: it shows what the signals would yield to both. The market's activity and its raising of "
+        "hands were revised on another seed (11) before these were run.",
         "\n".join(lines),
     ]
 
