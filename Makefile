@@ -54,6 +54,21 @@ imports: $(READY) ## Check that dependencies run one way
 .PHONY: check
 check: lint types imports test ## All of it: lint, types, import contracts and tests
 
+.PHONY: eval
+eval: $(READY) ## Judge ranking and stages on a log (LOG=folder) and write docs/quality.md
+	$(BIN)/foreword report $(if $(LOG),--log $(LOG))
+
+.PHONY: bench
+bench: bench-ranking bench-import ## Measure speed, as ratios within one run
+
+.PHONY: bench-ranking
+bench-ranking: $(READY) ## Time the ranking function
+	$(BIN)/python bench/ranking.py
+
+.PHONY: bench-import
+bench-import: $(READY) ## Time an import against the model and the database alone; writes docs/performance.md
+	$(BIN)/python bench/import_log.py
+
 .PHONY: openapi
 openapi: $(READY) ## Write docs/openapi.json from the code
 	$(BIN)/python -m gateway.openapi > docs/openapi.json

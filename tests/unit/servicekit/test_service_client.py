@@ -68,6 +68,7 @@ def test_a_silent_server_ends_with_the_deadline_and_is_asked_once() -> None:
     assert f"{DEADLINE_HEADER}: 300".lower().encode() in seen[0].lower()
 
 
+@pytest.mark.slow
 def test_a_server_that_drips_ends_with_the_deadline() -> None:
     def script(connection: socket.socket, number: int) -> None:
         read_request(connection)

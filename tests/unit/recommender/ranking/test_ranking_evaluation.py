@@ -33,6 +33,9 @@ from recommender.service.evaluation_replay import candidates, replay
 CONFIG = load_ranking_config()
 FIRM = make_firm(60, 16)
 
+# Each replays a log: together they take as long as all other unit tests.
+pytestmark = pytest.mark.slow
+
 
 def by_time(events: EventTable) -> EventTable:
     return events.rows(np.argsort(events.at, kind="stable"))

@@ -68,12 +68,12 @@ class SegmentedIndex:
         → (scores float32 [Q, k] falling, rows int64 [Q, k], -1 where there are fewer).
         """
         wanted = np.ascontiguousarray(queries, dtype=np.float32)
-        parts = [self._search_segment(segment, wanted, k, eligible) for segment in self.segments]
-        if not parts:
+        if not self.segments or not len(wanted):
             return (
                 np.full((len(wanted), k), -np.inf, dtype=np.float32),
                 np.full((len(wanted), k), -1, dtype=np.int64),
             )
+        parts = [self._search_segment(segment, wanted, k, eligible) for segment in self.segments]
         scores = np.concatenate([scores for scores, _ in parts], axis=1)
         rows = np.concatenate([rows for _, rows in parts], axis=1)
         # Among equals the lower row comes first, whatever the segments: replicas grew differently.
@@ -86,5 +86,10 @@ class SegmentedIndex:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         bits = np.packbits(eligible[segment.start : segment.start + segment.length], bitorder="little")
         selector = _library.IDSelectorBitmap(bits)
-        scores, rows = segment.index.search(queries, k, params=_library.SearchParameters(sel=selector))
+        parameters = _library.SearchParameters(sel=selector)
+        # One query a call: FAISS multiplies larger blocks by another routine, whose last bits differ, and a
+        # batch must answer exactly as single requests do.
+        found = [segment.index.search(query[None, :], k, params=parameters) for query in queries]
+        scores = np.concatenate([scores for scores, _ in found])
+        rows = np.concatenate([rows for _, rows in found])
         return scores, np.where(rows >= 0, rows + segment.start, -1)

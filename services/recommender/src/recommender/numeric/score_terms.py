@@ -30,8 +30,8 @@ KINDRED_HALF_LIFE = DAY
 LOG_HOURS = 10.0  # e^10 hours, two and a half years, are as good as for ever
 
 # Which content fits a state of the buyer (rows U, L, A, C, D, K, R) and which helps it to the next one;
-# columns
-# awareness, consideration, decision, customer. The dormant were aware once, so consideration may wake them.
+# columns awareness, consideration, decision, customer. The dormant were aware once, so consideration may wake
+# them; who is about to decide is helped most by what clinches it, and a little by what comes after.
 FIT = np.array(
     [
         [1.0, 0.0, 0.0, 0.0],
@@ -49,7 +49,7 @@ NEXT = np.array(
         [0.3, 0.7, 0.0, 0.0],
         [0.0, 1.0, 0.0, 0.0],
         [0.0, 0.0, 1.0, 0.0],
-        [0.0, 0.0, 0.5, 0.5],
+        [0.0, 0.0, 0.8, 0.2],
         [0.0, 0.0, 0.0, 1.0],
         [0.0, 0.0, 0.0, 1.0],
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import sqlalchemy as sa
 from prometheus_client import Gauge, Histogram
 
@@ -12,6 +14,8 @@ from recommender.service.clock import Clock
 from recommender.store import behaviour as store
 
 _MEMORY_SECONDS = 548 * 86_400.0
+# Learning shares the processor with requests: after it the loop rests so many times as long as it took.
+_REST = 20.0
 
 
 class BehaviourKeeper:
@@ -33,16 +37,19 @@ class BehaviourKeeper:
         self._seconds = seconds
         self._events = events
         self._size = -1
+        self._rest_until = 0.0
         self.behaviour: Behaviour = empty_behaviour(config)
 
     def refresh(self) -> None:
         with self._engine.connect() as connection:
             size = store.log_size(connection)
-            if size == self._size:
+            if size == self._size or time.monotonic() < self._rest_until:
                 return
             now = self._clock().timestamp()
             events = store.load_events(connection, self._kinds.names, now - _MEMORY_SECONDS)
+        started = time.monotonic()
         with self._seconds.time():
             self.behaviour = learn_behaviour(events, self._kinds, now, self._config)
+        self._rest_until = time.monotonic() + _REST * (time.monotonic() - started)
         self._events.set(len(events))
         self._size = size
