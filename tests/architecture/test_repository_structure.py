@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,14 @@ def test_the_import_contracts_know_every_package() -> None:
     assert {name for layer in layers for name in layer.split(" | ")} == packages()
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imported(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -101,7 +107,7 @@ SOURCES = [
 def test_every_module_says_in_a_sentence_what_lives_there() -> None:
     silent = []
     for path in SOURCES:
-        told = ast.get_docstring(ast.parse(path.read_text()))
+        told = ast.get_docstring(parsed(path))
         if not told or not told.split("\n\n")[0].endswith((".", ":", "?")):
             silent.append(str(path.relative_to(ROOT)))
     assert silent == []
@@ -117,7 +123,7 @@ def test_servicekit_names_no_noun_of_the_domain() -> None:
     told = []
     for path in SOURCES:
         if "servicekit" in path.parts:
-            code = ast.dump(ast.parse(path.read_text()))
+            code = ast.dump(parsed(path))
             names = set(re.findall(r"(?:name|id|attr|arg)='([^']+)'", code))
             told += [f"{path.name}: {name}" for name in names if nouns.fullmatch(name)]
     assert told == []

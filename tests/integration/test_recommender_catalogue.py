@@ -192,6 +192,12 @@ def test_the_id_in_the_body_may_not_differ_from_the_path(recommender: Rig) -> No
     assert recommender.put("a", id="a").status_code == 201
 
 
+def test_a_patch_that_makes_no_sense_with_what_is_there_is_refused(recommender: Rig) -> None:
+    recommender.put("a", publish_at="2026-02-01T00:00:00Z")
+    answer = recommender.client.patch("/v1/assets/a", json={"expires_at": "2026-01-01T00:00:00Z"})
+    assert code(answer) == (422, "fields_invalid")
+
+
 def test_equivalence_to_itself_is_refused(recommender: Rig) -> None:
     assert code(recommender.put("a", equivalent_to="a")) == (422, "equivalence_invalid")
     recommender.put("a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -44,7 +45,8 @@ def test_a_migration_waits_for_another_as_long_as_it_takes(bare_database: str, e
                 "AND application_name = 'foreword-migrate-recommender'"
             )
             while connection.exec_driver_sql(setting).scalar_one() == 0 and not waiting.done():
-                pass
+                connection.commit()  # else the same picture of who waits is shown again
+                time.sleep(0.05)
             with pytest.raises(TimeoutError):
                 waiting.result(10.5)
             connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (0x466F7265,))

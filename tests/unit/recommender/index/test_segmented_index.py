@@ -27,11 +27,11 @@ def brute_force(
     return answers
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_grown_index_finds_what_brute_force_finds(seed: int) -> None:
     rng = np.random.default_rng(seed)
     width = int(rng.integers(2, 24))
-    steps = np.cumsum(rng.choice([1, 3, 40, 700, 1100, 2500], size=6))
+    steps = np.cumsum(rng.choice([1, 3, 40, 700, 1100, 2500], size=5))
     vectors = unit(rng, int(steps[-1]), width)
     index = SegmentedIndex.empty(width)
     earlier: list[tuple[SegmentedIndex, int]] = []

@@ -15,6 +15,7 @@ from recommender.domain.errors import EquivalenceInvalid
 from recommender.extraction.cleaning import plain_text
 from recommender.extraction.language import detect_language
 from servicekit.errors import FieldProblem, Unprocessable
+from servicekit.wire import parse
 
 _LOOKS_LIKE_HTML = re.compile(
     r"<(p|div|br|h[1-6]|ul|ol|li|table|a|span|script|style|body|html|b|i|em|img)\b", re.I
@@ -85,13 +86,16 @@ def _tags(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def patched(record: AssetRecord, patch: AssetPatch) -> AssetFields:
-    """The fields of a record with those of a patch laid over; null empties a field."""
+    """The fields of a record with those of a patch laid over; null empties a field.
+
+    Raises Unprocessable where the two together make no sense.
+    """
     current = fields_of(record)
     for name in patch.model_fields_set:
         value = getattr(patch, name)
         default = AssetFields.model_fields[name].get_default(call_default_factory=True)
         current[name] = default if value is None and name not in {"title", "url"} else value
-    return AssetFields.model_validate(current)
+    return parse(AssetFields, current)
 
 
 def fields_of(record: AssetRecord) -> dict[str, Any]:

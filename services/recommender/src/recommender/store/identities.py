@@ -55,6 +55,9 @@ def ensure(connection: sa.Connection, wanted: Sequence[Identity], now: datetime)
     missing = [identity for identity in wanted if identity not in known]
     if not missing:
         return known
+    if erased(connection, missing):
+        # Erased since this request looked: made anew here, they would live on as if nobody had asked.
+        raise IdentityGone("an identity was erased while its signals were being stored")
     made = connection.exec_driver_sql(
         "INSERT INTO recommender.buyers (created_at) SELECT %s FROM generate_series(1, %s) RETURNING buyer_id",
         (now, len(missing)),
