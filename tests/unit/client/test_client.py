@@ -77,7 +77,7 @@ def stand() -> Iterator[Stand]:
     made = Stand()
     server = make_server("127.0.0.1", 0, made, threaded=True)
     made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield made
     server.shutdown()
