@@ -19,11 +19,11 @@ from foreword_dev.stack import Stack
 def show(stack: Stack, client: Client, console: Console) -> None:
     if stack.settings.load_sample:
         for buyer in sample_buyers():
-            _show_buyer(buyer, client, console)
+            show_buyer(buyer, client, console)
     _show_addresses(stack, console)
 
 
-def _show_buyer(buyer: dict[str, str], client: Client, console: Console) -> None:
+def show_buyer(buyer: dict[str, str], client: Client, console: Console) -> None:
     try:
         answer = client.recommend(user_id=buyer["user_id"], count=3, placement="demonstration")
     except RequestRefused as error:
