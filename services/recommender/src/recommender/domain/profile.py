@@ -17,7 +17,7 @@ class SignalColumns:
     """Signals of one buyer (or one account) as columns, in any order.
 
     `at`: float64 [N], seconds since the Unix epoch. `kind`: int16 [N], index into `SignalKinds.names`.
-    `asset_ids`: N ids or None. `weight`: float64 [N], 0 for bots. `person`: int32 [N], ordinal in the account.
+    `asset_ids`: N ids or None. `weight`: float64 [N], 0 for bots. `person`: int32 [N], within the account.
     """
 
     at: FloatArray

@@ -59,9 +59,8 @@ def load_signal_kinds(data: bytes | None = None, *, source: str = "signals.toml"
         for key, kind in table.get(section, {}).items():
             if kind not in kinds:
                 mistakes.append(f"[{section}] {key!r}: there is no kind {kind!r}")
-    for key in ("track", "page", "screen"):
-        if key not in table.get("defaults", {}):
-            mistakes.append(f"[defaults] lacks '{key}'")
+    defaults = table.get("defaults", {})
+    mistakes += [f"[defaults] lacks '{key}'" for key in ("track", "page", "screen") if key not in defaults]
     by_type = {
         (kind, asset_type): signal
         for kind, by in table.get("by_type", {}).items()

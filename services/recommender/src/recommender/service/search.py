@@ -39,7 +39,7 @@ class SearchService:
         self._log = logs.get("recommender")
 
     def search(self, text: str, count: int, filter_tree: Mapping[str, object] | None) -> SearchResponse:
-        """Best `count` assets for a text; while the embedder is away words alone decide, and `meta` says so."""
+        """Best `count` assets for a text; with the embedder away words alone decide, and `meta` says so."""
         snapshot, degraded = self._snapshot()
         catalogue = snapshot.catalogue
         eligible = catalogue.eligible(self._clock().timestamp())
