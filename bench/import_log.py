@@ -40,7 +40,7 @@ from recommender.extraction.passages import split_passages
 REPOSITORY = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- import:begin -->", "<!-- import:end -->"
 LONG_CHARACTERS = 5_000
-LONG_ASSETS = 96
+LONG_ASSETS = 24
 COLUMNS = "at, received_at, identity_id, account_id, kind, asset_id, weight, message_key, event"
 ASSETS_TARGET, SIGNALS_TARGET = 0.7, 0.15
 
@@ -322,7 +322,7 @@ def main() -> None:
     assets, signals, longs = read(log / "assets.ndjson.gz"), read(log / "signals.ndjson.gz"), long_assets()
     pairs: list[Pair] = []
     with own_stack() as (stack, folder):
-        model = direct_model(passages_of(longs)[:96]) if {"assets", "long"} & set(parts) else None
+        model = direct_model(passages_of(longs)[:64]) if {"assets", "long"} & set(parts) else None
         if "assets" in parts:
             pair = Pair("assets (titles)", "assets", "encode", len(assets), ASSETS_TARGET, [], [])
             pairs.append(pair)

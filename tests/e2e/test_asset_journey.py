@@ -131,3 +131,16 @@ def test_what_was_taken_away_never_appears_again(api: Api, way: str) -> None:
     late = [shown for at, shown in seen if at > gone_at]
     assert not any(late), f"{sum(late)} of {len(late)} answers held it"
     assert asset_id not in api.send("GET", "/v1/search?q=It+does+not+stay").body.decode()
+
+
+@pytest.mark.parametrize("agent", ["curl/8.5.0", "python-requests/2.32", "Go-http-client/2.0"])
+def test_a_server_may_send_signals_with_any_http_library(api: Api, agent: str) -> None:
+    """Lists of crawlers name these; behind a secret key they are a firm's own servers."""
+    buyer = f"behind-{agent.split('/')[0]}"
+    before = api.recommended(user_id=buyer, count=3)
+    event = {"userId": buyer, "event": "Asset Downloaded", "properties": {"asset_id": before[0]}}
+    headers = {"Content-Type": "application/json", "User-Agent": agent}
+    assert api.send("POST", "/v1/track", orjson.dumps(event), headers).status == 200
+    answer = api.post("/v1/recommendations", {"user_id": buyer, "count": 3}).json()
+    assert answer["meta"]["tier"] == "personal"
+    assert before[0] not in [item["id"] for item in answer["items"]]
