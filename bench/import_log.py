@@ -45,6 +45,10 @@ COLUMNS = "at, received_at, identity_id, account_id, kind, asset_id, weight, mes
 ASSETS_TARGET, SIGNALS_TARGET = 0.7, 0.15
 
 
+def speed(value: float) -> str:
+    return f"{value:,.0f}/s" if value >= 20 else f"{value:.2f}/s"
+
+
 @dataclass(slots=True)
 class Pair:
     """What is imported against what it is measured by, one figure a round, in units a second."""
@@ -65,8 +69,8 @@ class Pair:
         ratios = [a / b for a, b in zip(self.ours, self.theirs, strict=True)]
         wanted = "" if self.target is None else f"{self.target:g}"
         return (
-            f"| {self.name} | {self.count:,} {self.unit} | {statistics.median(self.ours):,.0f}/s "
-            f"| {self.baseline}: {statistics.median(self.theirs):,.0f}/s "
+            f"| {self.name} | {self.count:,} {self.unit} | {speed(statistics.median(self.ours))} "
+            f"| {self.baseline}: {speed(statistics.median(self.theirs))} "
             f"| **{self.ratio:.2f}** ({min(ratios):.2f} to {max(ratios):.2f}) | {wanted} |"
         )
 
@@ -198,7 +202,7 @@ def measure_assets(stack: Stack, model: Any, folder: Path, rounds: int, name: st
         ]
         for side in sides if turn % 2 == 0 else reversed(sides):
             side()
-        say(f"{pair.name}, round {turn + 1}: {pair.ours[-1]:,.0f}/s against {pair.theirs[-1]:,.0f}/s")
+        say(f"{pair.name}, round {turn + 1}: {speed(pair.ours[-1])} against {speed(pair.theirs[-1])}")
 
 
 def measure_signals(
@@ -216,7 +220,7 @@ def measure_signals(
             raise SystemExit(f"{len(signals):,} signals were sent and {copied:,} are in the log.")
         pair.ours.append(len(signals) / seconds)
         pair.theirs.append(len(signals) / copy_seconds)
-        say(f"{pair.name}, round {turn + 1}: {pair.ours[-1]:,.0f}/s against {pair.theirs[-1]:,.0f}/s")
+        say(f"{pair.name}, round {turn + 1}: {speed(pair.ours[-1])} against {speed(pair.theirs[-1])}")
 
 
 def direct_model(probe: Sequence[str]) -> Any:
