@@ -277,8 +277,8 @@ def section(pairs: Sequence[Pair], rounds: int, load: float) -> str:
 ## Import
 
 `make bench-import`, {datetime.now(UTC):%Y-%m-%d}, {machine()}; load average before it {load:.1f}.
-All three services, PostgreSQL, the command and the yardstick shared these cores; the yardstick
-had them alone.
+Other work ran on the machine, so only the ratios mean anything: both sides were slowed alike, within moments
+of each other. An import shares the cores among the command, three services and PostgreSQL.
 Medians of {rounds} rounds in turns; in brackets the lowest and highest ratio.
 
 | what | how much | `foreword import` | yardstick | ratio | target |
