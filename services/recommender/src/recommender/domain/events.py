@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ CALLS = frozenset({"track", "page", "screen", "identify", "group", "alias"})
 OUTCOMES = frozenset({"opportunity_opened", "opportunity_won", "opportunity_lost"})
 MAX_EVENT_BYTES = 32 * 1024
 MAX_ID_LENGTH = 200
+_DOTS = frozenset({".", ".."})
 # Nothing digital was tracked before; a clock that says so is wrong.
 EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 # Clocks of well-kept machines differ by less; what is later than this has not happened yet.
@@ -39,9 +39,12 @@ class EventInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One tracking call, read. `page` is the `url_key` to look an asset up by when `asset_id` is missing."""
+    """One tracking call, read. `message_key` is 32 hexadecimal digits.
 
-    message_key: uuid.UUID
+    `page` is the `url_key` to look an asset up by when `asset_id` is missing.
+    """
+
+    message_key: str
     call: str
     at: datetime
     received_at: datetime
@@ -71,9 +74,9 @@ class Reading:
     is_bot: Callable[[str], bool] = lambda _: False
 
 
-def message_key(message_id: str) -> uuid.UUID:
-    """128 bits that stand for a message id of any length."""
-    return uuid.UUID(bytes=hashlib.blake2b(message_id.encode(), digest_size=16).digest())
+def message_key(message_id: str) -> str:
+    """128 bits, in hexadecimal, that stand for a message id of any length."""
+    return hashlib.blake2b(message_id.encode(), digest_size=16).hexdigest()
 
 
 def read_event(raw: object, call: str | None, reading: Reading) -> Event:
@@ -128,16 +131,18 @@ def _id(parent: Mapping[str, Any], name: str) -> str | None:
     value = parent.get(name)
     if value is None or value == "":
         return None
+    if type(value) is str and len(value) <= MAX_ID_LENGTH and value.isprintable() and value not in _DOTS:
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise EventInvalid("id_invalid", f"`{name}` must be text of 1 to {MAX_ID_LENGTH} characters.")
     text = str(value)
     # What could not stand in a path could be stored and never be read or erased again.
-    if len(text) > MAX_ID_LENGTH or not text.isprintable() or text in {".", ".."}:
+    if len(text) > MAX_ID_LENGTH or not text.isprintable() or text in _DOTS:
         raise EventInvalid("id_invalid", f"`{name}` must be 1 to {MAX_ID_LENGTH} printable characters.")
     return text
 
 
-def _message_key(raw: Mapping[str, Any], text: bytes, received_at: datetime) -> uuid.UUID:
+def _message_key(raw: Mapping[str, Any], text: bytes, received_at: datetime) -> str:
     message_id = raw.get("messageId")
     if isinstance(message_id, str) and message_id:
         return message_key(message_id)
