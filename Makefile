@@ -67,7 +67,7 @@ bench-ranking: $(READY) ## Time the ranking function
 
 .PHONY: bench-import
 bench-import: $(READY) ## Time an import against the model and the database alone; writes docs/performance.md
-	$(BIN)/python bench/import_log.py
+	$(BIN)/python bench/import_log.py --write docs/performance.md
 
 .PHONY: openapi
 openapi: $(READY) ## Write docs/openapi.json from the code
