@@ -24,9 +24,21 @@ class Partitions:
         self._known: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
 
+    def _spans_known(self, first: datetime, last: datetime) -> bool:
+        """Whether every month between two moments has a partition: asked of thousands of events at once."""
+        (year, month), end = month_of(first), month_of(last)
+        while (year, month) in self._known:
+            if (year, month) == end:
+                return True
+            year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+        return False
+
     def ensure(self, times: Iterable[datetime]) -> None:
         """Make the partitions that these times need, in a transaction of its own: DDL locks the parent."""
-        missing = {month_of(at) for at in times} - self._known
+        wanted = list(times)
+        if not wanted or self._spans_known(min(wanted), max(wanted)):
+            return
+        missing = {month_of(at) for at in wanted} - self._known
         if not missing:
             return
         with self._lock, self._engine.begin() as connection:
