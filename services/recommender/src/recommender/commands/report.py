@@ -75,7 +75,7 @@ def report(context: click.Context, folder: Path, out: Path, figures: Path, seeds
         model, kinds = load_stage_model(), load_signal_kinds()
         rows = [row for seed in seeds.split(",") for row in evaluate_stages(model, kinds, int(seed))]
         stages_file.write_text(json.dumps(rows, indent=1) + "\n")
-    out.write_text(_document(ranked, json.loads(stages_file.read_text())))
+    out.write_text(_document(ranked, json.loads(stages_file.read_text()), kept=keep))
     click.echo(f"Written to {out}")
 
 
@@ -87,10 +87,15 @@ def _seconds(moment: str) -> float:
     return at
 
 
-def _document(ranked: dict[str, Table], stages: list[Table]) -> str:
+def _document(ranked: dict[str, Table], stages: list[Table], *, kept: bool) -> str:
+    origin = (
+        "Put together by `foreword report --keep` from figures of more than one run."
+        if kept
+        else "Written by `make eval`; every figure below comes from that run."
+    )
     parts = [
         "# How good the recommendations and the stage estimates are",
-        "Written by `make eval`; every figure below comes from that run. Intervals are 95%, by "
+        f"{origin} Intervals are 95%, by "
         "bootstrap over buyers. The ranking's constants and its blend were chosen and learnt on what comes "
         f"before {CHOSEN_BEFORE}; the days after it, to {WINDOW_END}, are only reported on.",
         "## Ranking on a firm's log, rolling in time",
