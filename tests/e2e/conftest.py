@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.browser import chromium, chromium_page
 from e2e.foreword_process import (
     Answer,
     Api,
@@ -26,6 +27,8 @@ from e2e.foreword_process import (
 )
 from foreword_dev.settings import RunSettings
 from foreword_dev.stack import Stack, running
+
+__all__ = ["chromium", "chromium_page"]
 
 
 @dataclass(frozen=True, slots=True)
