@@ -95,10 +95,10 @@ def test_clicks_wait_while_the_recommender_is_away_and_are_dropped_only_when_ful
         assert gateway.client.get(url).status_code == 302
     assert gateway.count("clicks_total", outcome="queued") == 2
     assert gateway.count("clicks_total", outcome="dropped") == 1
-    assert gateway.count("clicks_waiting_count") == 2
+    assert gateway.count("click_queue_clicks") == 2
     stand_in.status = 200
     gateway.parts.recommender.client.breaker.succeeded()
     gateway.parts.clicks.drain()
     assert [orjson.loads(seen["body"])["userId"] for seen in stand_in.seen[-2:]] == ["u0", "u1"]
     assert gateway.count("clicks_total", outcome="recorded_late") == 2
-    assert gateway.count("clicks_waiting_count") == 0
+    assert gateway.count("click_queue_clicks") == 0

@@ -11,7 +11,7 @@ from flask import Flask, request
 
 from gateway import draining, edge_headers, limits, openapi, routing
 from gateway.access import AccessControl
-from gateway.api import assets, batch, buyers, clicks, pages, recommendations, signals
+from gateway.api import assets, batch, buyers, clicks, delivery, pages, recommendations, signals
 from gateway.click_queue import ClickQueue
 from gateway.fallback import Fallback, read_static_list
 from gateway.keys import DatabaseKeySource, KeyRing, KeySource
@@ -25,7 +25,7 @@ from gateway.signal_relay import SignalRelay
 from gateway.store.migrate import require_known_schema
 from gateway.upstream import Recommender
 from servicekit import flask_app, health
-from servicekit.database import create_engine
+from servicekit.database import create_engine, observe_pool
 from servicekit.errors import BadRequest, Unavailable
 from servicekit.health import PartStatus
 from servicekit.http import ServiceClient
@@ -48,9 +48,8 @@ def create_app(
     app = flask_app.create("gateway", metrics=shared_metrics, max_body_bytes=settings.max_body_bytes)
     app.template_folder = "templates"
     routing.init_app(app)
-    parts = _parts(
-        settings, GatewayMetrics.create(shared_metrics), key_source or _database_keys(settings, start)
-    )
+    metrics = GatewayMetrics.create(shared_metrics)
+    parts = _parts(settings, metrics, key_source or _database_keys(settings, metrics, start))
     access = AccessControl(
         parts.keys, limiter or RateLimiter(settings.rate_limit, parts.metrics), parts.metrics
     )
@@ -74,10 +73,11 @@ def create_app(
     return app
 
 
-def _database_keys(settings: GatewaySettings, start: bool) -> DatabaseKeySource:
+def _database_keys(settings: GatewaySettings, metrics: GatewayMetrics, start: bool) -> DatabaseKeySource:
     engine = create_engine(
         settings.database_url.get_secret_value(), pool_size=1, application_name="foreword-gateway"
     )
+    observe_pool(engine, metrics.database_connections, metrics.database_connections_limit)
     if start:
         # A database that is away is the key ring's matter: it says so, and keeps trying.
         with contextlib.suppress(Unavailable):
@@ -93,6 +93,7 @@ def _parts(settings: GatewaySettings, metrics: GatewayMetrics, keys: KeySource) 
         "recommender", settings.recommender_url, timeout_seconds=settings.read_timeout_seconds
     )
     recommender = Recommender(client, settings.recommender_url, metrics)
+    metrics.upstream_up.labels("recommender").set_function(lambda: 0.0 if recommender.is_away else 1.0)
     relay = SignalRelay(recommender, metrics)
     return Parts(
         settings=settings,
@@ -124,6 +125,7 @@ def _routes(app: Flask, parts: Parts) -> tuple[Route, ...]:
         *assets.routes(parts),
         *buyers.routes(parts),
         *clicks.routes(parts, answers),
+        *delivery.routes(parts, answers),
         *pages.routes(parts, lambda: app.extensions["openapi"]()),
     )
 

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
+from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from servicekit.metrics import Metrics
+from contract.recommendations import Channel, RecommendationRequest, Tier
+from servicekit.metrics import BOTH, MARKETING, BoundedLabel, Label, Metrics
 
-_MAX_PLACEMENTS = 50
+__all__ = ["BoundedLabel", "GatewayMetrics"]
 
-
-class BoundedLabel:
-    """The first values seen keep their names; all later ones are counted together as `other`."""
-
-    def __init__(self, limit: int = _MAX_PLACEMENTS) -> None:
-        self._limit = limit
-        self._known: set[str] = set()
-        self._lock = threading.Lock()
-
-    def __call__(self, value: str) -> str:
-        if value in self._known:
-            return value
-        with self._lock:
-            if len(self._known) >= self._limit:
-                return "other"
-            self._known.add(value)
-            return value
+CHANNELS: tuple[str, ...] = get_args(Channel)
+TIERS: tuple[str, ...] = (*get_args(Tier), "other")
+_CALLS = ("track", "page", "screen", "identify", "group", "alias", "batch", "import")
+_OUTCOMES = ("accepted", "duplicate", "dead_letter", "refused", "unavailable")
+_REASONS = ("missing", "unknown", "revoked", "scope", "publishable", "origin")
+_CLICKS = ("recorded", "recorded_late", "queued", "refused", "dropped", "prefetch")
+_PLACEMENT = Label("placement", bound="the first 50 seen, then `other`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +35,58 @@ class GatewayMetrics:
     clicks: Counter
     clicks_waiting: Gauge
     upstream_seconds: Histogram
+    upstream_up: Gauge
     keys_loaded: Gauge
     keys_refreshed: Gauge
     key_refresh_failures: Counter
     loop_failures: Counter
+    database_connections: Gauge
+    database_connections_limit: Gauge
     placement_label: BoundedLabel
 
     @classmethod
     def create(cls, metrics: Metrics) -> GatewayMetrics:
+        recommendations = metrics.counter(
+            "recommendations_total",
+            "Recommendation answers, by placement, channel, tier and whether they were degraded.",
+            [
+                _PLACEMENT,
+                Label("channel", bound=", ".join(CHANNELS)),
+                Label("tier", bound=", ".join(TIERS)),
+                Label("degraded", bound="true, false"),
+            ],
+            needed_by=BOTH,
+        )
+        empty = metrics.counter(
+            "recommendations_empty_total",
+            "Recommendation answers without an asset.",
+            [_PLACEMENT],
+            needed_by=BOTH,
+        )
+        # The placement of a caller that names none; others stand from their first answer on.
+        usual = str(RecommendationRequest.model_fields["placement"].default)
+        for tier in TIERS:
+            for degraded in ("true", "false"):
+                recommendations.labels(usual, "web", tier, degraded)
+        empty.labels(usual)
         return cls(
-            recommendations=metrics.counter(
-                "recommendations_total",
-                "Recommendation answers, by placement, channel, tier and whether they were degraded.",
-                ["placement", "channel", "tier", "degraded"],
-            ),
-            empty_recommendations=metrics.counter(
-                "recommendations_empty_total", "Recommendation answers without an asset.", ["placement"]
-            ),
+            recommendations=recommendations,
+            empty_recommendations=empty,
             fallback_answers=metrics.counter(
                 "fallback_answers_total",
                 "Answers made without the recommender, by where they came from.",
-                ["source"],
+                [Label("source", ("last_known_good", "static", "empty"))],
             ),
-            signals=metrics.counter("signals_total", "Signals, by kind and outcome.", ["kind", "outcome"]),
+            signals=metrics.counter(
+                "signals_total",
+                "Signals, by call and outcome; refused and unavailable count requests.",
+                [Label("kind", _CALLS), Label("outcome", _OUTCOMES)],
+                needed_by=BOTH,
+            ),
             auth_failures=metrics.counter(
-                "auth_failures_total", "Requests refused for their key, by reason.", ["reason"]
+                "auth_failures_total",
+                "Requests refused for their key, by reason.",
+                [Label("reason", _REASONS)],
             ),
             rate_limited=metrics.counter(
                 "rate_limited_total", "Requests refused because their key was over its limit."
@@ -76,14 +94,27 @@ class GatewayMetrics:
             limiter_failures=metrics.counter(
                 "rate_limiter_failures_total", "Requests let through because the limiter did not answer."
             ),
-            clicks=metrics.counter("clicks_total", "Click links followed, by outcome.", ["outcome"]),
-            clicks_waiting=metrics.gauge("clicks_waiting_count", "Clicks in memory, to be recorded."),
+            clicks=metrics.counter(
+                "clicks_total",
+                "Click links followed, by outcome.",
+                [Label("outcome", _CLICKS)],
+                needed_by=MARKETING,
+            ),
+            clicks_waiting=metrics.gauge("click_queue_clicks", "Clicks in memory, to be recorded."),
             upstream_seconds=metrics.histogram(
                 "upstream_request_duration_seconds",
                 "Time the recommender took, by operation and outcome.",
-                ["operation", "outcome"],
+                [
+                    Label("operation", bound="named in the code"),
+                    Label("outcome", bound="2xx, 3xx, 4xx, 5xx, away"),
+                ],
             ),
-            keys_loaded=metrics.gauge("api_keys_loaded_count", "Keys in memory that are not revoked."),
+            upstream_up=metrics.gauge(
+                "upstream_up",
+                "1 while calls to it come through, 0 while its circuit breaker is open.",
+                [Label("upstream", ("recommender",))],
+            ),
+            keys_loaded=metrics.gauge("api_keys_active", "Keys in memory that are not revoked."),
             keys_refreshed=metrics.gauge(
                 "api_keys_refreshed_timestamp_seconds", "When the keys were last read, in Unix time."
             ),
@@ -92,7 +123,15 @@ class GatewayMetrics:
                 "Times that the keys could not be read or their use written.",
             ),
             loop_failures=metrics.counter(
-                "loop_failures_total", "Steps of background loops that failed, by loop.", ["loop"]
+                "loop_failures_total",
+                "Steps of background loops that failed, by loop.",
+                [Label("loop", bound="named in the code")],
+            ),
+            database_connections=metrics.gauge(
+                "database_connections_in_use", "Database connections that a request or loop holds."
+            ),
+            database_connections_limit=metrics.gauge(
+                "database_connections_limit", "Database connections that the pool opens at most."
             ),
             placement_label=BoundedLabel(),
         )

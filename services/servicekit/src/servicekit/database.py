@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic import context
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from prometheus_client import Gauge
 
 from servicekit.errors import Unavailable
 
@@ -47,6 +48,16 @@ def create_engine(
             "prepare_threshold": 3,
         },
     )
+
+
+def observe_pool(engine: sa.Engine, in_use: Gauge, limit: Gauge) -> None:
+    """Show how full the pool of connections is; the pool itself is asked at each scrape."""
+    pool = engine.pool
+    if not isinstance(pool, sa.QueuePool):
+        return
+    in_use.set_function(pool.checkedout)
+    # SQLAlchemy has no public word for the overflow that a pool was made with.
+    limit.set(pool.size() + getattr(pool, "_max_overflow", 0))
 
 
 def _config(script_location: Path) -> alembic.config.Config:

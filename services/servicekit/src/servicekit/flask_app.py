@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from servicekit import errors, logs, request_context
-from servicekit.metrics import Metrics
+from servicekit.metrics import QUIET_ROUTES, Metrics
 from servicekit.wire import dumps
 
 _BY_STATUS: dict[int, type[errors.ForewordError]] = {
@@ -75,8 +75,6 @@ def _init_request_context(app: Flask) -> None:
 
 
 def _init_red_metrics(app: Flask, metrics: Metrics) -> None:
-    quiet = {"/livez", "/readyz"}  # probes would drown the callers' figures
-
     @app.before_request
     def start() -> None:
         g.started = time.perf_counter()
@@ -86,19 +84,21 @@ def _init_red_metrics(app: Flask, metrics: Metrics) -> None:
     @app.after_request
     def observe(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule is not None else "unmatched"
-        if route not in quiet:
-            method = request.method if request.method in _METHODS else "OTHER"
-            metrics.requests.labels(route, method, f"{response.status_code // 100}xx").inc()
-            metrics.latency.labels(route, method).observe(time.perf_counter() - g.started)
+        if route not in QUIET_ROUTES:
+            context = request_context.current()
+            metrics.answered(
+                route,
+                request.method,
+                response.status_code,
+                time.perf_counter() - g.started,
+                context.trace_id if context is not None else None,
+            )
         return response
 
     @app.teardown_request
     def done(_: BaseException | None) -> None:
         if g.pop("counted", False):
             metrics.in_flight.dec()
-
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def _init_errors(app: Flask, service: str) -> None:

@@ -12,12 +12,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from servicekit import metrics
-from servicekit.gunicorn_logger import JsonLogger
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+if workers > 1:
+    # prometheus_client decides at its import whether processes share their figures.
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="foreword-metrics-"))
+
+from servicekit import metrics  # noqa: E402 - see above
+from servicekit.gunicorn_logger import JsonLogger  # noqa: E402
 
 _address = os.environ.get("FOREWORD_BIND", "0.0.0.0")  # noqa: S104 - a container listens on all of its own
 bind = f"{_address}:{os.environ.get('FOREWORD_PORT', '8080')}"
-workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 worker_class = "gthread"
 threads = int(os.environ.get("FOREWORD_THREADS", "16"))
 timeout = 120
@@ -33,9 +37,6 @@ errorlog = "-"
 logger_class = JsonLogger
 _metrics_port = int(os.environ.get("FOREWORD_METRICS_PORT", "9080"))
 
-if workers > 1:
-    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="foreword-metrics-"))
-
 
 def when_ready(server: Any) -> None:
     if workers > 1:
@@ -49,8 +50,18 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    own = worker.wsgi.extensions["metrics"]
+    own.expect(
+        (rule.rule, method)
+        for rule in worker.wsgi.url_map.iter_rules()
+        for method in rule.methods or ()
+        if method not in ("HEAD", "OPTIONS")
+    )
+    own.threads.set(threads)
     if workers == 1:
-        metrics.serve(worker.wsgi.extensions["metrics"].registry, _metrics_port, _address)
+        # What waits for a thread is known to the pool's queue alone.
+        own.queued.set_function(worker.tpool._work_queue.qsize)
+        metrics.serve(own.registry, _metrics_port, _address)
 
 
 def worker_exit(_: Any, worker: Any) -> None:
