@@ -1,0 +1,12 @@
+"""Where Foreword meets the firm's own channels: the routes of website and email, gathered."""
+
+from __future__ import annotations
+
+from gateway.api import widget
+from gateway.parts import Parts
+from gateway.recommending import AnswerMaker
+from gateway.routing import Route
+
+
+def routes(parts: Parts, _: AnswerMaker) -> tuple[Route, ...]:
+    return (*widget.routes(parts),)
