@@ -12,7 +12,6 @@ import click
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from recommender.domain.catalogue import AssetCard
 from recommender.domain.signal_kinds import SignalKinds
@@ -109,6 +108,8 @@ def _cached(texts: list[str], encoder: str, embedder_url: str | None, cache: Pat
 
 def _hashed(texts: list[str]) -> F32:
     """Words hashed into 384 places: fast and blind to meaning, for tests and machines without the model."""
+    from sklearn.feature_extraction.text import HashingVectorizer  # a second to import, and needed here alone
+
     return np.asarray(HashingVectorizer(n_features=384).transform(texts).toarray(), dtype=np.float32)
 
 

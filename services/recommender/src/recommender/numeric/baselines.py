@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 F32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -83,6 +82,8 @@ def fold_in(own: Floats, base: Floats, alpha: float = 20.0) -> Floats:
 
 def tfidf(texts: Sequence[str]) -> sparse.csr_array:
     """Rows of unit norm over words and pairs of words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # a second to import, and needed here alone
+
     found = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
     return sparse.csr_array(found.astype(np.float32))
 

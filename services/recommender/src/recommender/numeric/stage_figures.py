@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -24,6 +23,8 @@ def calibration_error(p: Floats, y: Mask, bins: int = 10) -> float:
 
 
 def average_precision(score: Floats, y: Mask) -> float:
+    from sklearn.metrics import average_precision_score  # a second to import, and needed here alone
+
     return float(average_precision_score(y, score)) if y.any() else 0.0
 
 

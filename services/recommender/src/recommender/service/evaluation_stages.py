@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.domain.stages import StageModel
@@ -169,6 +168,8 @@ def _decayed(market: Sequence[SimulatedAccount], day: float) -> Floats:
 
 def _points(decayed: Floats, opens: Mask, fit: Mask) -> Floats:
     """Points for each action, fitted by logistic regression, and the score turned into a probability."""
+    from sklearn.linear_model import LogisticRegression  # a second to import, and needed here alone
+
     model = LogisticRegression(C=1.0, max_iter=2_000).fit(decayed[fit], opens[fit])
     return np.asarray(model.predict_proba(decayed)[:, 1], dtype=np.float64)
 
