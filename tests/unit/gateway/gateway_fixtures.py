@@ -32,6 +32,7 @@ class Gateway:
     publishable: str
     own_keys: tuple[ApiKey, ...] = ()
     before: Samples = field(default_factory=dict)
+    counters: tuple[str, ...] = ()
 
     def add_key(self, kind: KeyKind, *scopes: str, origins: tuple[str, ...] = ()) -> str:
         text, key = make_key(kind, name="test", scopes=scopes, origins=origins, now=NOW)
@@ -52,9 +53,14 @@ class Gateway:
         return self._samples().get(sample, 0.0) - self.before.get(sample, 0.0)
 
     def _samples(self) -> Samples:
+        """Counters and gauges: reading every bucket of every histogram before each test takes 40 ms."""
+        registry = self.app.extensions["metrics"].registry
+        if not self.counters:
+            families = registry.collect()
+            self.counters = tuple(found.name for found in families if found.type in ("counter", "gauge"))
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in self.app.extensions["metrics"].registry.collect()
+            for family in registry.restricted_registry(self.counters).collect()
             for sample in family.samples
         }
 
