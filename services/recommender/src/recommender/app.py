@@ -23,7 +23,7 @@ from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.extraction.sandbox import Sandbox
 from recommender.service.asset_stages import AssetStageEstimator, load_prototypes
-from recommender.service.assets import AssetMetrics, AssetService
+from recommender.service.assets import AssetService
 from recommender.service.buyer_view import BuyerReader
 from recommender.service.buyers import BuyerService
 from recommender.service.clock import Clock, system_clock
@@ -36,11 +36,12 @@ from recommender.service.folding_pace import FoldingPace
 from recommender.service.following import CatalogueListener
 from recommender.service.importing import AssetImport
 from recommender.service.learning_loop import BehaviourKeeper
-from recommender.service.recommendations import RecommendationMetrics, RecommendationService
+from recommender.service.meters import CatalogueMeters, RecommenderMeters
+from recommender.service.recommendations import RecommendationService
 from recommender.service.reconcile import Reconciler
 from recommender.service.replica import CatalogueReplica
 from recommender.service.search import SearchService
-from recommender.service.signals import SignalMetrics, SignalService
+from recommender.service.signals import SignalService
 from recommender.service.uploading import AssetUpload
 from recommender.settings import RecommenderSettings
 from recommender.store.migrate import require_known_schema
@@ -73,6 +74,8 @@ def create_app(
         settings.database_url, pool_size=2 * settings.threads, application_name="foreword-recommender"
     )
     require_known_schema(engine)
+    meters = RecommenderMeters(metrics, kinds.names)
+    database.observe_pool(engine, meters.database_connections, meters.database_connections_limit)
 
     breaker = CircuitBreaker(threshold=3, cooldown_seconds=1.0, clock=time.monotonic)
     upstream = ServiceClient("embedder", settings.embedder_url, timeout_seconds=30.0, breaker=breaker)
@@ -81,19 +84,18 @@ def create_app(
         engine,
         lambda prototypes: AssetStageEstimator(stage_model, prototypes),
         lambda model_id: load_prototypes(engine, encoder, stage_model, model_id),
-    )
-    asset_metrics = AssetMetrics(
-        metrics.counter("asset_writes_total", "Assets written, by result.", ["result"]),
-        metrics.counter("embed_failures_total", "Assets that had to wait for an embedding.", ["reason"]),
-        metrics.histogram("asset_servable_seconds", "From the start of a write to being servable here."),
+        meters.catalogue,
     )
     assets = AssetService(
-        engine, replica, encoder, clock, asset_metrics, embed_timeout_seconds=settings.embed_timeout_seconds
+        engine,
+        replica,
+        encoder,
+        clock,
+        meters.catalogue,
+        embed_timeout_seconds=settings.embed_timeout_seconds,
     )
     sandbox = Sandbox(workers=settings.upload_workers)
-    folder = Folder(
-        engine, kinds, clock, metrics.counter("profile_folds_total", "Profiles folded from the log.")
-    )
+    folder = Folder(engine, kinds, clock, meters.signals)
     reader = BuyerReader(folder, kinds)
     estimator = StageEstimator(stage_model, kinds)
     keeper = BehaviourKeeper(
@@ -101,19 +103,19 @@ def create_app(
         kinds,
         ranking,
         clock,
-        metrics.histogram("behaviour_learning_seconds", "Time to learn from the log."),
-        metrics.gauge("behaviour_events", "Signals that the present behaviour was learnt from."),
+        meters.answers.learning_seconds,
+        meters.answers.behaviour_events,
     )
     reconciler = Reconciler(
         engine,
         encoder,
         replica,
         clock,
-        metrics.gauge("embedding_backlog_assets", "Assets without an embedding of the live model."),
-        metrics.gauge("embedding_oldest_pending_seconds", "Age of the oldest of them."),
-        asset_metrics.servable_seconds,
+        meters.catalogue.backlog,
+        meters.catalogue.oldest_seconds,
+        meters.catalogue.servable_seconds,
     )
-    failures = metrics.counter("loop_failures_total", "Failed steps of background loops.", ["loop"])
+    failures = meters.loop_failures
 
     def loop(name: str, step: Callable[[], object], seconds: float) -> BackgroundLoop:
         def run() -> None:
@@ -128,33 +130,33 @@ def create_app(
             pass
 
     folding = loop("fold", fold_all, settings.fold_seconds)
-    following = loop("follow", replica.catch_up, settings.follow_seconds)
+    following = loop("follow", lambda: _follow(replica, meters), settings.follow_seconds)
     loops = [
         folding,
         following,
         loop("reconcile", reconciler.step, settings.reconcile_seconds),
         loop("learn", keeper.refresh, settings.learn_seconds),
     ]
-    signal_metrics = SignalMetrics(
-        metrics.counter("signals_total", "Events read, by kind.", ["kind", "outcome"]),
-        metrics.counter("dead_letters_total", "Events that made no sense, by reason.", ["code"]),
-    )
 
     def recorded(events: int) -> None:
         pace.recorded(events)
         folding.wake()
 
-    signals = SignalService(engine, Partitions(engine), kinds, clock, signal_metrics, _is_bot, recorded)
-    recommendation_metrics = RecommendationMetrics(
-        metrics.counter("recommendations_total", "Answers by tier.", ["tier", "degraded"]),
-        metrics.counter("empty_recommendations_total", "Answers without an asset."),
-        metrics.counter("buyer_read_failures_total", "Answers made without the database."),
-    )
+    signals = SignalService(engine, Partitions(engine), kinds, clock, meters.signals, _is_bot, recorded)
     recommendations = RecommendationService(
-        engine, replica, reader, estimator, keeper, encoder, ranking, clock, recommendation_metrics
+        engine,
+        replica,
+        reader,
+        estimator,
+        keeper,
+        encoder,
+        ranking,
+        clock,
+        meters.answers,
+        meters.catalogue.search_seconds,
     )
     buyers = BuyerService(engine, reader, estimator, replica, clock)
-    search = SearchService(engine, replica, encoder, clock)
+    search = SearchService(engine, replica, encoder, clock, meters.catalogue.search_seconds)
     uploads = AssetUpload(assets, sandbox)
     coverage = CoverageService(replica, clock)
 
@@ -171,7 +173,8 @@ def create_app(
             "embedder": lambda: health.PartStatus(not breaker.is_open, required=False),
         },
     )
-    _observe_catalogue(metrics, replica)
+    _observe_catalogue(meters.catalogue, replica)
+    meters.upstream_up.labels("embedder").set_function(lambda: 0.0 if breaker.is_open else 1.0)
     listener = CatalogueListener(settings.database_url, following.wake)
 
     def start() -> None:
@@ -233,10 +236,17 @@ def _database_status(engine: sa.Engine) -> health.PartStatus:
     return health.PartStatus(True, required=False)
 
 
-def _observe_catalogue(metrics: Metrics, replica: CatalogueReplica) -> None:
-    metrics.gauge("index_assets", "Living assets in this replica's index.").set_function(
-        lambda: len(replica.snapshot.catalogue.row_of)
-    )
-    metrics.gauge("index_revision_number", "Catalogue revision that this replica serves.").set_function(
-        lambda: replica.snapshot.catalogue.revision
-    )
+def _follow(replica: CatalogueReplica, meters: RecommenderMeters) -> None:
+    """The loop that asks the database most often also says whether it is there."""
+    try:
+        replica.catch_up()
+    except sa.exc.SQLAlchemyError:
+        meters.database_up.set(0)
+        raise
+    meters.database_up.set(1)
+
+
+def _observe_catalogue(meters: CatalogueMeters, replica: CatalogueReplica) -> None:
+    meters.assets.set_function(lambda: len(replica.snapshot.catalogue.row_of))
+    meters.revision.set_function(lambda: replica.snapshot.catalogue.revision)
+    meters.unconfirmed_seconds.set_function(lambda: time.monotonic() - replica.confirmed_at)

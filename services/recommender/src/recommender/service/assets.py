@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from prometheus_client import Counter, Histogram
 
 from contract.assets import AssetFields, AssetOutput, AssetPatch
 from recommender.clients.embedder import EmbeddingFailed
@@ -16,6 +15,7 @@ from recommender.domain.errors import AssetNotFound, RevisionMismatch
 from recommender.service.asset_records import output_of, patched, record_of
 from recommender.service.clock import Clock
 from recommender.service.encoding import AssetEncoder, AssetText, Encoded
+from recommender.service.meters import CatalogueMeters
 from recommender.service.replica import CatalogueReplica
 from recommender.store import assets as store
 from recommender.store import embeddings
@@ -35,13 +35,6 @@ class Written:
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AssetMetrics:
-    writes: Counter  # result
-    embed_failures: Counter  # reason
-    servable_seconds: Histogram
-
-
 class AssetService:
     """One asset at a time; `importing` does many."""
 
@@ -51,7 +44,7 @@ class AssetService:
         replica: CatalogueReplica,
         encoder: AssetEncoder,
         clock: Clock,
-        metrics: AssetMetrics,
+        metrics: CatalogueMeters,
         *,
         embed_timeout_seconds: float,
     ) -> None:

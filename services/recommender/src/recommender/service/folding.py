@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from prometheus_client import Counter
 
 from recommender.domain.buyer_state import STATE_FORMAT, BuyerState, empty_state
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.fold_state import fold_state
 from recommender.service.clock import Clock
+from recommender.service.meters import SignalMeters
 from recommender.store import buyers as store
 from recommender.store.buyers import BuyerRow
 
@@ -29,11 +30,11 @@ def state_fingerprint(kinds: SignalKinds) -> str:
 class Folder:
     """States from the log. A stored state is used only if it was folded at the buyer's present version."""
 
-    def __init__(self, engine: sa.Engine, kinds: SignalKinds, clock: Clock, folds: Counter) -> None:
+    def __init__(self, engine: sa.Engine, kinds: SignalKinds, clock: Clock, meters: SignalMeters) -> None:
         self._engine = engine
         self._kinds = kinds
         self._clock = clock
-        self._folds = folds
+        self._meters = meters
         self.fingerprint = state_fingerprint(kinds)
         self._rules_checked_at: datetime | None = None
 
@@ -78,6 +79,7 @@ class Folder:
 
     def _fold(self, connection: sa.Connection, rows: Sequence[BuyerRow]) -> dict[int, BuyerState]:
         now = self._clock()
+        started = time.perf_counter()
         logs = store.logged_signals(connection, [row.buyer_id for row in rows])
         states = {
             buyer_id: fold_state(signals, self._kinds, now.timestamp()) for buyer_id, signals in logs.items()
@@ -92,5 +94,6 @@ class Folder:
                     states[row.buyer_id].to_bytes(),
                     now,
                 )
-        self._folds.inc(len(rows))
+        self._meters.folds.inc(len(rows))
+        self._meters.fold_seconds.observe(time.perf_counter() - started)
         return states

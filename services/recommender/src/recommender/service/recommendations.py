@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from prometheus_client import Counter
+from prometheus_client import Histogram
 
 from contract.recommendations import (
     Meta,
@@ -38,6 +38,8 @@ from recommender.service.clock import Clock
 from recommender.service.encoding import AssetEncoder
 from recommender.service.estimates import StageEstimate, StageEstimator
 from recommender.service.learning_loop import BehaviourKeeper
+from recommender.service.measured_search import MeasuredSearch
+from recommender.service.meters import AnswerMeters
 from recommender.service.ranker import explain, recommend_block
 from recommender.service.replica import CatalogueReplica, Snapshot
 from recommender.store.assets import read_head
@@ -60,13 +62,6 @@ class Prepared:
     warnings: tuple[Warning, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RecommendationMetrics:
-    answers: Counter  # tier, degraded
-    empty: Counter
-    read_failures: Counter
-
-
 class RecommendationService:
     """Single requests are blocks of one, so a batch gives exactly what single requests would."""
 
@@ -80,7 +75,8 @@ class RecommendationService:
         encoder: AssetEncoder,
         config: RankingConfig,
         clock: Clock,
-        metrics: RecommendationMetrics,
+        metrics: AnswerMeters,
+        search_seconds: Histogram,
     ) -> None:
         # Versions and logs of buyers, and the catalogue's head, are read in one picture.
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -92,6 +88,7 @@ class RecommendationService:
         self._config = config
         self._clock = clock
         self._metrics = metrics
+        self._search_seconds = search_seconds
         self._log = logs.get("recommender")
 
     def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
@@ -114,7 +111,7 @@ class RecommendationService:
         for at, positions in by_moment.items():
             block = recommend_block(
                 snapshot.catalogue,
-                snapshot.index,
+                MeasuredSearch(snapshot.index, self._search_seconds),
                 self._keeper.behaviour,
                 self._config,
                 [prepared[p].ranked for p in positions],
@@ -127,11 +124,17 @@ class RecommendationService:
             "read": round((read_at - started) * 1000, 2),
             "rank": round((ranked_at - read_at) * 1000, 2),
         }
-        return [
+        responses = [
             self._response(p, answer, snapshot, degraded, timings, self._moment(p.request, now).timestamp())
             for p, answer in zip(prepared, answers, strict=True)
             if answer is not None
         ]
+        if len(requests) == 1:  # the parts of a batch say nothing of a page's wait
+            stages = self._metrics.stage_seconds
+            stages.labels("read").observe(read_at - started)
+            stages.labels("rank").observe(ranked_at - read_at)
+            stages.labels("render").observe(time.perf_counter() - ranked_at)
+        return responses
 
     def explain(
         self, request: RecommendationRequest, asset_id: str

@@ -20,8 +20,9 @@ from recommender.domain.catalogue import Catalogue
 from recommender.index.catalogue_builder import AssetRow, CatalogueBuilder
 from recommender.index.segmented import SegmentedIndex
 from recommender.service.asset_stages import AssetStageEstimator
+from recommender.service.meters import CatalogueMeters
 from recommender.store.assets import read_head
-from recommender.store.embeddings import CatalogueChange, changes_since
+from recommender.store.embeddings import CatalogueChange, changes_since, newest_edit_age
 from servicekit import logs
 from servicekit.errors import UpstreamUnavailable
 
@@ -54,16 +55,19 @@ class CatalogueReplica:
         engine: sa.Engine,
         estimator_of: Callable[[NDArray[np.float32] | None], AssetStageEstimator],
         load_prototypes: LoadPrototypes,
+        meters: CatalogueMeters,
     ) -> None:
         self._engine = engine
         self._estimator_of = estimator_of
         self._load_prototypes = load_prototypes
+        self._meters = meters
         self._lock = threading.Lock()
         self._log = logs.get("recommender")
         self._estimator = estimator_of(None)
         self._builder = CatalogueBuilder(_DEFAULT_DIMENSION, None)
         self._snapshot: Snapshot | None = None
         self.applied_at = 0.0
+        self.confirmed_at = time.monotonic()
 
     @property
     def loaded(self) -> bool:
@@ -81,6 +85,7 @@ class CatalogueReplica:
         """A snapshot at `revision` or later, with this model's vectors."""
         snapshot = self._snapshot
         if snapshot is not None and _is_as_new(snapshot, revision, live_model):
+            self.confirmed_at = time.monotonic()
             return snapshot
         return self.catch_up(connection)
 
@@ -93,6 +98,7 @@ class CatalogueReplica:
             revision, live_model = read_head(connection)
             current = self._snapshot
             if current is not None and not anew and _is_as_new(current, revision, live_model):
+                self.confirmed_at = time.monotonic()
                 return current
             builder, estimator = self._builder, self._estimator
             if (
@@ -113,11 +119,21 @@ class CatalogueReplica:
             # Kept only now: a load that breaks off in the middle must leave what was there.
             self._builder, self._estimator = builder, estimator
             self._snapshot = Snapshot(catalogue, index, estimator.reads_text, builder.pages)
-            self.applied_at = time.monotonic()
+            self.applied_at = self.confirmed_at = time.monotonic()
+            self._measure(connection, None if current is None else since, time.perf_counter() - started)
             if current is None:
                 seconds = round(time.perf_counter() - started, 3)
                 self._log.info("catalogue_loaded", assets=count, revision=revision, seconds=seconds)
             return self._snapshot
+
+    def _measure(self, connection: sa.Connection, since: int | None, seconds: float) -> None:
+        """`since` is None for an index built anew, whose changes are as old as the catalogue."""
+        self._meters.build_seconds.labels("full" if since is None else "changes").observe(seconds)
+        if since is None:
+            self._meters.model.clear()
+            self._meters.model.labels(self.snapshot.catalogue.model_id or "none").set(1)
+        elif (age := newest_edit_age(connection, since)) is not None:
+            self._meters.lag_seconds.observe(max(0.0, age))
 
     def refresh_stages(self) -> None:
         """Read the asset stages from text as soon as the prototypes can be had (embedder back)."""

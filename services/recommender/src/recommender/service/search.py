@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
+from prometheus_client import Histogram
 
 from contract.recommendations import SearchHit, SearchResponse
 from recommender.clients.embedder import EmbeddingFailed
@@ -15,6 +16,7 @@ from recommender.domain.catalogue import Catalogue
 from recommender.domain.filters import parse_filter
 from recommender.service.clock import Clock
 from recommender.service.encoding import AssetEncoder
+from recommender.service.measured_search import MeasuredSearch
 from recommender.service.replica import CatalogueReplica, Snapshot
 from recommender.store.assets import read_head
 from servicekit import logs
@@ -30,12 +32,18 @@ _WORD = re.compile(r"\w{2,}", re.UNICODE)
 
 class SearchService:
     def __init__(
-        self, engine: sa.Engine, replica: CatalogueReplica, encoder: AssetEncoder, clock: Clock
+        self,
+        engine: sa.Engine,
+        replica: CatalogueReplica,
+        encoder: AssetEncoder,
+        clock: Clock,
+        search_seconds: Histogram,
     ) -> None:
         self._engine = engine
         self._replica = replica
         self._encoder = encoder
         self._clock = clock
+        self._search_seconds = search_seconds
         self._log = logs.get("recommender")
 
     def search(self, text: str, count: int, filter_tree: Mapping[str, object] | None) -> SearchResponse:
@@ -50,7 +58,8 @@ class SearchService:
         try:
             encoded = self._encoder.encode_query(text, timeout_seconds=_QUERY_SECONDS)
             if encoded.model_id == catalogue.model_id:
-                _, rows = snapshot.index.search(encoded.vectors, _DEPTH, eligible & catalogue.has_vector)
+                index = MeasuredSearch(snapshot.index, self._search_seconds)
+                _, rows = index.search(encoded.vectors, _DEPTH, eligible & catalogue.has_vector)
                 _fuse(fused, [int(r) for r in rows[0] if r >= 0], 1.0)
         except (UpstreamUnavailable, EmbeddingFailed):
             meaning = False

@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 import psycopg.errors
 import sqlalchemy as sa
-from prometheus_client import Counter
 
 from recommender.domain.events import Event, EventInvalid, Reading, message_key, read_event
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.service.clock import Clock
+from recommender.service.meters import SignalMeters
 from recommender.store import signals as store
 from recommender.store.identities import IdentityGone
 from recommender.store.partitions import Partitions
@@ -24,6 +24,7 @@ from servicekit import logs
 from servicekit.errors import BadRequest, Unavailable
 
 _TRIES = 4
+_ANSWERS = frozenset({"impression", "click"})
 # Two requests about the same people may wait for one another; an erasure may take a buyer from under this.
 _RETRIED = (
     psycopg.errors.DeadlockDetected,
@@ -50,12 +51,6 @@ class SignalOutcome:
     dead_letters: int
 
 
-@dataclass(frozen=True, slots=True)
-class SignalMetrics:
-    signals: Counter  # kind, outcome
-    dead_letters: Counter  # code
-
-
 class SignalService:
     """`record` returns when the events are committed, and not before."""
 
@@ -65,7 +60,7 @@ class SignalService:
         partitions: Partitions,
         kinds: SignalKinds,
         clock: Clock,
-        metrics: SignalMetrics,
+        metrics: SignalMeters,
         is_bot: Callable[[str], bool],
         on_recorded: Callable[[int], None],
     ) -> None:
@@ -102,8 +97,18 @@ class SignalService:
             self._metrics.signals.labels(kind, "read").inc(count)
         for letter in letters:
             self._metrics.dead_letters.labels(letter.code).inc()
+        if outcome.accepted:  # a request that was sent again is counted once
+            for event in events:
+                if event.kind in _ANSWERS:
+                    self._count_answer(event)
         self._on_recorded(len(events))
         return SignalOutcome(outcome.accepted, outcome.duplicates, len(letters))
+
+    def _count_answer(self, event: Event) -> None:
+        """Where a recommendation was seen or followed stands in the event's properties alone."""
+        properties = orjson.loads(event.raw).get("properties")
+        said = properties if isinstance(properties, dict) else {}
+        self._metrics.acted(event.kind, said.get("placement"), said.get("channel"))
 
     @staticmethod
     def _raw_events(request: SignalRequest) -> list[Any]:

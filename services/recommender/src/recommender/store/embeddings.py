@@ -82,6 +82,16 @@ def changes_since(connection: sa.Connection, change: int, model_id: str | None) 
         yield CatalogueChange(row[0], row[1], card, row[14], row[15], row[16], row[17], row[18], vector)
 
 
+def newest_edit_age(connection: sa.Connection, change: int) -> float | None:
+    """Seconds since the newest edit after `change`; None where only embeddings came."""
+    age = connection.exec_driver_sql(
+        "SELECT extract(epoch FROM clock_timestamp() - max(updated_at))::float8 FROM recommender.assets "
+        "WHERE change > %s AND change = revision",
+        (change,),
+    ).scalar_one()
+    return None if age is None else float(age)
+
+
 _PENDING = """
 UPDATE recommender.assets SET embedding_retry_at = %(now)s::timestamptz + make_interval(secs => %(lease)s)
 WHERE asset_id IN (SELECT a.asset_id FROM recommender.assets a WHERE a.deleted_at IS NULL AND a.status <> 'archived'
