@@ -219,6 +219,7 @@ img{flex:none;width:6.4em;height:100%;object-fit:cover;border-radius:calc(var(--
         link.append(image);
       }
       const body = make("span", "b");
+      body.dir = "auto";
       const kind = (item.type || "").replace(/_/g, " ");
       const why = item.reasons && item.reasons[0] && item.reasons[0].text;
       body.append(make("span", "t", item.title));
