@@ -56,8 +56,9 @@ class Gateway:
         """Counters and gauges: reading every bucket of every histogram before each test takes 40 ms."""
         registry = self.app.extensions["metrics"].registry
         if not self.counters:
-            families = registry.collect()
-            self.counters = tuple(found.name for found in families if found.type in ("counter", "gauge"))
+            ends = {"counter": "_total", "gauge": ""}
+            found = registry.collect()
+            self.counters = tuple(each.name + ends[each.type] for each in found if each.type in ends)
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in registry.restricted_registry(self.counters).collect()
