@@ -60,24 +60,6 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def imported(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module.split(".")[0])
-    return found
-
-
-@pytest.mark.parametrize("service", sorted(SERVICES))
-def test_a_service_never_imports_another(service: str) -> None:
-    sources = ROOT / "services" / service / "src"
-    for path in sources.rglob("*.py"):
-        strangers = imported(path) & (SERVICES | {"foreword_dev"}) - {service}
-        assert not strangers, f"{path.relative_to(ROOT)} imports {strangers}"
-
-
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.parent.name)
 def test_every_dependency_is_pinned(project: Path) -> None:
     described = tomllib.loads(project.read_text())["project"]

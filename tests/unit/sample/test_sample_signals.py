@@ -18,6 +18,7 @@ from sample.envelope import Recorder
 from sample.signals import generate, main
 from sample.story import Life
 
+pytestmark = pytest.mark.slow  # eighteen months are written anew: five seconds
 NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 Message = dict[str, Any]
 
@@ -36,7 +37,6 @@ def when(message: Message) -> datetime:
     return datetime.fromisoformat(message["timestamp"])
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, log: list[Message]) -> None:
     path = tmp_path / "log.ndjson.gz"
     main(["--now", NOW.isoformat(), "--seed", "7", "--out", str(path)])
@@ -46,7 +46,6 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, log: list[Message]) 
     assert packed[3:8] == bytes(5), "the archive names no file and no time"
 
 
-@pytest.mark.slow
 def test_another_seed_gives_another_log(log: list[Message]) -> None:
     assert next(generate(NOW, seed=8)) != log[0]
 

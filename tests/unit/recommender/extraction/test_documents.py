@@ -118,6 +118,7 @@ def pdf_stream(data: bytes) -> bytes:
     return b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(packed), packed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "objects",
     [
