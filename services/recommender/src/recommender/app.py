@@ -13,6 +13,7 @@ from flask import Flask
 
 from recommender.api import assets as asset_routes
 from recommender.api import buyers as buyer_routes
+from recommender.api import email as email_routes
 from recommender.api import problems
 from recommender.api import recommendations as recommendation_routes
 from recommender.api import signals as signal_routes
@@ -28,6 +29,7 @@ from recommender.service.buyer_view import BuyerReader
 from recommender.service.buyers import BuyerService
 from recommender.service.clock import Clock, system_clock
 from recommender.service.coverage import CoverageService
+from recommender.service.email_slots import EmailSlotService
 from recommender.service.encoding import AssetEncoder
 from recommender.service.erasure import ErasureService
 from recommender.service.estimates import StageEstimator
@@ -164,6 +166,7 @@ def create_app(
     app.register_blueprint(signal_routes.blueprint(signals, clock))
     app.register_blueprint(recommendation_routes.blueprint(recommendations, estimator, search))
     app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))
+    app.register_blueprint(email_routes.blueprint(EmailSlotService(engine, recommendations, replica, clock)))
     _limit_bodies(app, settings.max_body_bytes)
     health.init_app(
         app,

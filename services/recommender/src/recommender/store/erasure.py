@@ -10,6 +10,7 @@ import orjson
 import sqlalchemy as sa
 
 from recommender.domain.identities import Identity
+from recommender.store import email_slots
 from recommender.store.identities import identity_hash
 
 # A shorter id is part of many a word that has nothing to do with it.
@@ -56,6 +57,7 @@ def erase(
             "DELETE FROM recommender.dead_letters WHERE position(%s::bytea IN event) > 0", (trace,)
         )
     _scrub(connection, sorted({identity.external_id for _, identity in identities}))
+    email_slots.forget(connection, [identity for _, identity in identities])
     connection.exec_driver_sql(
         "UPDATE recommender.identities SET linked_to = NULL WHERE linked_to = ANY(%s)", (ids,)
     )
