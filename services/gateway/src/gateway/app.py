@@ -19,6 +19,7 @@ from gateway.limits import RateLimiter
 from gateway.metrics import GatewayMetrics
 from gateway.parts import Parts
 from gateway.recommending import AnswerMaker
+from gateway.replacements import Replacements
 from gateway.routing import Route
 from gateway.settings import GatewaySettings
 from gateway.signal_relay import SignalRelay
@@ -107,6 +108,7 @@ def _parts(settings: GatewaySettings, metrics: GatewayMetrics, keys: KeySource) 
             timeout_seconds=settings.click_timeout_seconds,
             metrics=metrics,
         ),
+        replacements=Replacements(recommender, timeout_seconds=settings.click_timeout_seconds),
         fallback=Fallback(
             read_static_list(settings.static_fallback_file),
             max_age_seconds=settings.fallback_max_age_seconds,

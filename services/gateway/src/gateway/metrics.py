@@ -17,7 +17,7 @@ TIERS: tuple[str, ...] = (*get_args(Tier), "other")
 _CALLS = ("track", "page", "screen", "identify", "group", "alias", "batch", "import")
 _OUTCOMES = ("accepted", "duplicate", "dead_letter", "refused", "unavailable")
 _REASONS = ("missing", "unknown", "revoked", "scope", "publishable", "origin")
-_CLICKS = ("recorded", "recorded_late", "queued", "refused", "dropped", "prefetch")
+_CLICKS = ("recorded", "recorded_late", "queued", "refused", "dropped", "prefetch", "machine")
 _PLACEMENT = Label("placement", bound="the first 50 seen, then `other`")
 
 
@@ -34,6 +34,7 @@ class GatewayMetrics:
     limiter_failures: Counter
     clicks: Counter
     clicks_waiting: Gauge
+    email_opens: Counter
     upstream_seconds: Histogram
     upstream_up: Gauge
     keys_loaded: Gauge
@@ -101,6 +102,12 @@ class GatewayMetrics:
                 needed_by=MARKETING,
             ),
             clicks_waiting=metrics.gauge("click_queue_clicks", "Clicks in memory, to be recorded."),
+            email_opens=metrics.counter(
+                "email_opens_total",
+                "Mails opened, by whether a reader or a machine (scanner, privacy proxy) did it.",
+                [Label("outcome", ("counted", "machine"))],
+                needed_by=MARKETING,
+            ),
             upstream_seconds=metrics.histogram(
                 "upstream_request_duration_seconds",
                 "Time the recommender took, by operation and outcome.",

@@ -8,6 +8,7 @@ from gateway.click_queue import ClickQueue
 from gateway.fallback import Fallback
 from gateway.keys import KeyRing
 from gateway.metrics import GatewayMetrics
+from gateway.replacements import Replacements
 from gateway.settings import GatewaySettings
 from gateway.signal_relay import SignalRelay
 from gateway.upstream import Recommender
@@ -22,3 +23,4 @@ class Parts:
     signals: SignalRelay
     clicks: ClickQueue
     fallback: Fallback
+    replacements: Replacements
