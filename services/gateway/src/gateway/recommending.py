@@ -20,7 +20,10 @@ from servicekit.http import UpstreamResponse
 
 
 class AnswerMaker:
-    """Turns the recommender's answers into public ones, signs the click links, and counts."""
+    """Turns the recommender's answers into public ones, signs the click links, and counts.
+
+    Without a caller (whoever has a sealed link) an answer says no more than to a publishable key.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -46,13 +49,15 @@ class AnswerMaker:
         return document
 
     def finish(
-        self, request: RecommendationRequest, caller: Caller, answer: dict[str, Any], base_url: str
+        self, request: RecommendationRequest, caller: Caller | None, answer: dict[str, Any], base_url: str
     ) -> dict[str, Any]:
         """The public answer of a good one; the asset list is remembered for worse days."""
         self._parts.fallback.remember(request, answer["items"])
         return self._public(request, caller, answer, base_url)
 
-    def fall_back(self, request: RecommendationRequest, caller: Caller, base_url: str) -> dict[str, Any]:
+    def fall_back(
+        self, request: RecommendationRequest, caller: Caller | None, base_url: str
+    ) -> dict[str, Any]:
         """An answer without the recommender: never blank while anything is left, never a 5xx."""
         started = time.perf_counter()
         found = self._parts.fallback.answer(request)
@@ -83,10 +88,12 @@ class AnswerMaker:
         return public
 
     def _public(
-        self, request: RecommendationRequest, caller: Caller, answer: dict[str, Any], base_url: str
+        self, request: RecommendationRequest, caller: Caller | None, answer: dict[str, Any], base_url: str
     ) -> dict[str, Any]:
         self._count(request, answer)
-        public = public_answer(answer, request.count) if caller.is_publishable else answer
+        public = answer
+        if caller is None or caller.is_publishable:
+            public = public_answer(answer, request.count)
         sealer = self._current_sealer()
         for item in public["items"]:
             click = Click(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from flask import Response, request
 
 from gateway.click_links import Click, message_id
+from gateway.mail_machines import is_machine, looks_ahead
 from gateway.parts import Parts
 from gateway.recommending import AnswerMaker
 from gateway.routing import Open, Route
@@ -16,7 +17,6 @@ from servicekit.wire import dumps
 
 # The site that carried the link stays known to the site it leads to, as without the detour.
 _REFERRER = {"Referrer-Policy": "strict-origin-when-cross-origin"}
-_PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 
 
 class ClickViews:
@@ -26,25 +26,19 @@ class ClickViews:
 
     def follow(self, token: str) -> Response:
         click = self._answers.open_click(token)
-        if _is_prefetch():
+        in_mail = click.channel == "email"
+        if looks_ahead(request.method, request.headers):
             self._parts.metrics.clicks.labels("prefetch").inc()
+        elif in_mail and is_machine(request.method, request.headers):
+            self._parts.metrics.clicks.labels("machine").inc()
         else:
             self._parts.clicks.record(_signal(click, token))
-        response = Response(
-            status=302, headers={"Location": click.url, "X-Robots-Tag": "noindex", **_REFERRER}
-        )
+        # A mail is opened long after it was sent: what has expired since is replaced by its equivalent.
+        url = self._parts.replacements.url_of(click) if in_mail else click.url
+        response = Response(status=302, headers={"Location": url, "X-Robots-Tag": "noindex", **_REFERRER})
         # The asset's own address must arrive byte for byte, and not resolved against ours.
         response.autocorrect_location_header = False
         return response
-
-
-def _is_prefetch() -> bool:
-    """A look ahead by a browser or a mail scanner is not a click."""
-    return request.method == "HEAD" or any(
-        "prefetch" in request.headers.get(name, "").lower()
-        or "preview" in request.headers.get(name, "").lower()
-        for name in _PREFETCH_HEADERS
-    )
 
 
 def _signal(click: Click, token: str) -> TrackedSignal:

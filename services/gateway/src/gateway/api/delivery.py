@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.api import widget
+from gateway.api import email, widget
 from gateway.parts import Parts
 from gateway.recommending import AnswerMaker
 from gateway.routing import Route
 
 
-def routes(parts: Parts, _: AnswerMaker) -> tuple[Route, ...]:
-    return (*widget.routes(parts),)
+def routes(parts: Parts, answers: AnswerMaker) -> tuple[Route, ...]:
+    return (*widget.routes(parts), *email.routes(parts, answers))
