@@ -42,6 +42,7 @@ class StandIn:
     delay_seconds: float = 0.0
     catalogue: list[dict[str, Any]] = field(default_factory=list)
     nonsense: bool = False
+    replaced: dict[str, str] = field(default_factory=dict)  # links of old mails: asset to where it leads now
 
     def reset(self) -> None:
         """As it was at the start, but at the same address."""
@@ -240,6 +241,17 @@ def make_app(state: StandIn) -> Flask:
         if any(c.get("field") == "colour" for c in (asked.get("filter") or {}).get("must", [])):
             return _problem(400, "filter_field_unknown")
         return _json(_recommendation(asked, state))
+
+    @app.post("/v1/email/slots")
+    def email_slot() -> Response:
+        note(request.get_data())
+        return _json(_recommendation(orjson.loads(request.get_data()), state))
+
+    @app.get("/v1/replacements/<any_id:asset_id>")
+    def replacement(asset_id: str) -> Response:
+        if asset_id in state.replaced:
+            return _json({"id": "other", "url": state.replaced[asset_id]})
+        return _json({"id": asset_id, "url": f"https://www.example.com/{asset_id}"})
 
     @app.post("/v1/recommendations:batch")
     def recommend_batch() -> Response:
