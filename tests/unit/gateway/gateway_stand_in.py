@@ -216,7 +216,20 @@ def make_app(state: StandIn) -> Flask:
     @app.post("/v1/assets:preview")
     def preview() -> Response:
         note(request.get_data())
-        return _json({"stage_estimate": {}})
+        nobody = {"buyers": 0, "accounts": 0}
+        return _json(
+            {
+                "id": None,
+                "type": "blog",
+                "type_source": "guessed",
+                "language": "en",
+                "language_source": "detected",
+                "stage_estimate": {"distribution": {"awareness": 1.0}, "source": "model"},
+                "near_duplicates": [],
+                "audience": {**nobody, "by_stage": {}, "places": 5, "sampled": 0, "sampled_of": 0},
+                "warnings": [],
+            }
+        )
 
     @app.get("/v1/coverage")
     def coverage() -> Response:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from contract.base import Id, StageName, Tag, Text, Time, Url, WireModel
+from contract.base import BuyerStage, Id, StageName, Tag, Text, Time, Url, WireModel
 
 AssetStatus = Literal["draft", "approved", "archived"]
 EmbeddingState = Literal["pending", "ready"]
@@ -110,6 +110,53 @@ class AssetPage(WireModel):
     assets: tuple[AssetOutput, ...]
     next_page_token: str | None
     total: int = Field(description="How many assets match, over all pages.")
+
+
+class PreviewWarning(WireModel):
+    code: str
+    detail: str
+
+
+class NearDuplicate(WireModel):
+    """An asset that says nearly the same as a draft, or lives at the same address."""
+
+    id: Id
+    title: str
+    url: str
+    similarity: float = Field(description="Cosine of the two texts' embeddings; 1 is the same text.")
+    same_url: bool
+
+
+class AudienceCount(WireModel):
+    buyers: int
+    accounts: int
+
+
+class Audience(WireModel):
+    """Who would have the draft among their top places if it were approved now."""
+
+    buyers: int
+    accounts: int
+    by_stage: dict[BuyerStage, AudienceCount] = Field(
+        description="By the buyer's stage; an account counts wherever one of its buyers stands."
+    )
+    places: int = Field(description="How many places of an answer count as the top.")
+    sampled: int = Field(description="Buyers that were ranked for: the most recently active ones.")
+    sampled_of: int = Field(description="Buyers that are known.")
+
+
+class AssetPreview(WireModel):
+    """What a draft would be if it were stored and approved; nothing was stored."""
+
+    id: Id | None
+    type: str
+    type_source: Literal["editor", "guessed"]
+    language: str | None
+    language_source: Literal["editor", "detected", "unknown"]
+    stage_estimate: StageEstimate
+    near_duplicates: tuple[NearDuplicate, ...]
+    audience: Audience
+    warnings: tuple[PreviewWarning, ...] = ()
 
 
 class ImportResult(WireModel):

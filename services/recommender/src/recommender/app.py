@@ -39,6 +39,8 @@ from recommender.service.following import CatalogueListener
 from recommender.service.importing import AssetImport
 from recommender.service.learning_loop import BehaviourKeeper
 from recommender.service.meters import CatalogueMeters, RecommenderMeters
+from recommender.service.previewing import PreviewService
+from recommender.service.recent_buyers import RecentBuyers
 from recommender.service.recommendations import RecommendationService
 from recommender.service.reconcile import Reconciler
 from recommender.service.replica import CatalogueReplica
@@ -161,8 +163,19 @@ def create_app(
     search = SearchService(engine, replica, encoder, clock, meters.catalogue.search_seconds)
     uploads = AssetUpload(assets, sandbox)
     coverage = CoverageService(replica, clock)
+    previews = PreviewService(
+        engine,
+        replica,
+        encoder,
+        RecentBuyers(folder, reader),
+        estimator,
+        keeper,
+        ranking,
+        clock,
+        embed_timeout_seconds=settings.embed_timeout_seconds,
+    )
 
-    app.register_blueprint(asset_routes.blueprint(assets, AssetImport(assets), uploads, coverage))
+    app.register_blueprint(asset_routes.blueprint(assets, AssetImport(assets), uploads, previews, coverage))
     app.register_blueprint(signal_routes.blueprint(signals, clock))
     app.register_blueprint(recommendation_routes.blueprint(recommendations, estimator, search))
     app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))

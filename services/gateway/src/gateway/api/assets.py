@@ -6,7 +6,7 @@ from typing import IO
 
 from flask import Response, request
 
-from contract.assets import AssetInput, AssetOutput, AssetPage, AssetPatch, ImportResult
+from contract.assets import AssetInput, AssetOutput, AssetPage, AssetPatch, AssetPreview, ImportResult
 from gateway import bodies, duplex, relay
 from gateway.access import Caller
 from gateway.api.ids import checked
@@ -20,7 +20,6 @@ _WRITE = Keyed("assets:write")
 _ASSET = (Content(model=AssetOutput),)
 _ROWS = (Content(NDJSON, model=ImportResult),)
 _IF_MATCH = Parameter("If-Match", "Only if the asset still has this ETag; else 412.", place="header")
-_OBJECT = (Content(schema={"type": "object"}),)
 _ONE = "/v1/assets/<any_id:asset_id>"
 
 
@@ -159,7 +158,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route(
             "POST", "/v1/assets:preview", "assets_preview", "Score a draft", "Assets", _READ, views.preview,
             description="Its estimated stage, near-duplicates, and who would see it. Nothing is stored.",
-            takes=(Content(model=AssetInput),), gives={200: _OBJECT}, errors=(400, 413, 422, 503),
+            takes=(Content(model=AssetInput),), gives={200: (Content(model=AssetPreview),)},
+            errors=(400, 413, 422, 503),
             example="""-H 'Content-Type: application/json' \\
   -d '{"title": "Choosing a supplier", "url": "https://www.example.com/choosing"}'""",
         ),

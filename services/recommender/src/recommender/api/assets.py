@@ -25,6 +25,7 @@ from recommender.service.asset_records import document_of
 from recommender.service.assets import AssetService, Written
 from recommender.service.coverage import CoverageService
 from recommender.service.importing import AssetImport
+from recommender.service.previewing import PreviewService
 from recommender.service.uploading import AssetUpload, UploadedFile
 from recommender.store.assets import AssetQuery
 from servicekit.errors import BadRequest, FieldProblem, ForewordError, PayloadTooLarge, Unprocessable
@@ -35,7 +36,11 @@ _STATUSES = ("draft", "approved", "archived")
 
 
 def blueprint(
-    assets: AssetService, imports: AssetImport, uploads: AssetUpload, coverage: CoverageService
+    assets: AssetService,
+    imports: AssetImport,
+    uploads: AssetUpload,
+    previews: PreviewService,
+    coverage: CoverageService,
 ) -> Blueprint:
     routes = Blueprint("assets", __name__)
 
@@ -131,6 +136,11 @@ def blueprint(
         ]
         documents = [r.model_dump(exclude_none=True) for r in results]
         return json_response({"results": documents})
+
+    @routes.post("/v1/assets:preview")
+    def preview() -> Response:
+        fields = parse(AssetInput, read_object(request.get_data()))
+        return json_response(previews.preview(fields).model_dump())
 
     @routes.get("/v1/coverage")
     def get_coverage() -> Response:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from recommender.domain.buyer_state import STATE_FORMAT, BuyerState, empty_state
+from recommender.domain.buyer_state import STATE_FORMAT, BuyerState, empty_state, moment
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.fold_state import fold_state
 from recommender.service.clock import Clock
@@ -93,6 +93,7 @@ class Folder:
                     self.fingerprint,
                     states[row.buyer_id].to_bytes(),
                     now,
+                    moment(states[row.buyer_id].last_at),
                 )
         self._meters.folds.inc(len(rows))
         self._meters.fold_seconds.observe(time.perf_counter() - started)

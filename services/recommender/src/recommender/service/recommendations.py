@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -28,11 +28,10 @@ from recommender.domain.assets import url_key
 from recommender.domain.catalogue import STAGES, Catalogue
 from recommender.domain.errors import AssetNotFound
 from recommender.domain.filters import parse_filter
-from recommender.domain.identities import Identity, role_of
-from recommender.domain.profile import empty_profile
+from recommender.domain.identities import Identity
 from recommender.domain.ranking_config import RankingConfig
 from recommender.domain.ranking_request import Explanation, RankedAnswer, RankRequest
-from recommender.numeric.account_profile import merge_profiles
+from recommender.service.buyer_requests import rank_request_of
 from recommender.service.buyer_view import BuyerReader, BuyerView
 from recommender.service.clock import Clock
 from recommender.service.encoding import AssetEncoder
@@ -189,32 +188,17 @@ class RecommendationService:
             mask = parse_filter(request.filter).mask(snapshot.catalogue)
         estimate = self._estimator.of_buyer(view, now.timestamp())
         recommendation_id = secrets.token_urlsafe(15)
-        account_profile = None
-        if view.account is not None:
-            others = [m.state.profile for m in view.account.members if m.buyer_id != view.buyer_id]
-            account_profile = merge_profiles(others)
-        traits = view.traits
-        industry = traits.get("industry")
-        if industry is None and view.account is not None:
-            industry = view.account.row.traits.get("industry")
-        language = traits.get("language") or traits.get("locale")
         query_vector = self._query_vector(request, snapshot, warnings)
-        ranked = RankRequest(
-            profile=view.state.profile if view.may_profile else empty_profile(),
-            stage=estimate.raw if estimate.known and view.may_profile else None,
-            account_profile=account_profile if view.may_profile else None,
+        ranked = replace(
+            rank_request_of(view, estimate),
             context_asset_id=_context_asset(request, snapshot),
             query_vector=query_vector,
             goal=request.goal,
             count=request.count,
             exclude_ids=frozenset(request.exclude_ids),
             filter_mask=mask,
-            persona=role_of(traits),
-            industry=industry.lower() if isinstance(industry, str) else None,
-            language=language[:2].lower() if isinstance(language, str) and language else None,
             placement=request.placement,
             seed=int.from_bytes(hashlib.blake2b(recommendation_id.encode(), digest_size=4).digest(), "big"),
-            personalise=view.may_profile,
         )
         return Prepared(request, recommendation_id, ranked, estimate, tuple(warnings))
 

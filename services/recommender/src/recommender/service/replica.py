@@ -126,6 +126,13 @@ class CatalogueReplica:
                 self._log.info("catalogue_loaded", assets=count, revision=revision, seconds=seconds)
             return self._snapshot
 
+    def estimator_of(self, model_id: str) -> AssetStageEstimator:
+        """The estimator for vectors of this model: the one in use, or, for another model, one made for it."""
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.catalogue.model_id == model_id:
+            return self._estimator
+        return self._make_estimator(model_id)
+
     def _measure(self, connection: sa.Connection, since: int | None, seconds: float) -> None:
         """`since` is None for an index built anew, whose changes are as old as the catalogue."""
         self._meters.build_seconds.labels("full" if since is None else "changes").observe(seconds)

@@ -96,6 +96,20 @@ def outdated_buyers(connection: sa.Connection, fingerprint: str, limit: int) -> 
     return [int(row[0]) for row in rows]
 
 
+def recently_active(connection: sa.Connection, limit: int, fingerprint: str) -> list[BuyerRow]:
+    """Buyers with a folded state, those with the newest signals first."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {_BUYER_COLUMNS} FROM recommender.profiles p JOIN recommender.buyers b USING (buyer_id) "
+        "WHERE p.fingerprint = %(fingerprint)s ORDER BY p.last_at DESC NULLS LAST LIMIT %(limit)s",
+        {"fingerprint": fingerprint, "limit": limit},
+    )
+    return [_buyer(row) for row in rows]
+
+
+def profile_count(connection: sa.Connection) -> int:
+    return int(connection.exec_driver_sql("SELECT count(*) FROM recommender.profiles").scalar_one())
+
+
 def buyer_rows(connection: sa.Connection, ids: Sequence[int], fingerprint: str) -> list[BuyerRow]:
     rows = connection.exec_driver_sql(
         f"SELECT {_BUYER_COLUMNS} FROM recommender.buyers b {_JOIN_PROFILE} WHERE b.buyer_id = ANY(%(ids)s)",
@@ -155,16 +169,24 @@ def save_state(
     fingerprint: str,
     state: bytes,
     at: datetime,
+    last_at: datetime | None,
 ) -> None:
-    """Keep a folded state, unless a newer one is there already."""
+    """Keep a folded state and the time of its last signal, unless a newer state is there already."""
     connection.exec_driver_sql(
-        "INSERT INTO recommender.profiles AS p (buyer_id, version, fingerprint, state, folded_at) "
-        "SELECT %(buyer)s, %(version)s, %(fingerprint)s, %(state)s, %(at)s WHERE EXISTS "
+        "INSERT INTO recommender.profiles AS p (buyer_id, version, fingerprint, state, folded_at, last_at) "
+        "SELECT %(buyer)s, %(version)s, %(fingerprint)s, %(state)s, %(at)s, %(last_at)s WHERE EXISTS "
         "(SELECT FROM recommender.buyers WHERE buyer_id = %(buyer)s) "
         "ON CONFLICT (buyer_id) DO UPDATE SET version = excluded.version, fingerprint = excluded.fingerprint, "
-        "state = excluded.state, folded_at = excluded.folded_at "
+        "state = excluded.state, folded_at = excluded.folded_at, last_at = excluded.last_at "
         "WHERE p.version < excluded.version OR p.fingerprint <> excluded.fingerprint",
-        {"buyer": buyer_id, "version": version, "fingerprint": fingerprint, "state": state, "at": at},
+        {
+            "buyer": buyer_id,
+            "version": version,
+            "fingerprint": fingerprint,
+            "state": state,
+            "at": at,
+            "last_at": last_at,
+        },
     )
     connection.exec_driver_sql(
         "UPDATE recommender.buyers SET stale = false WHERE buyer_id = %s AND version = %s AND stale",

@@ -1,0 +1,41 @@
+"""The most recently active buyers, read in bulk: whom a preview and the figures of an asset look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from recommender.service.buyer_view import AccountView, BuyerReader, BuyerView
+from recommender.service.folding import Folder
+from recommender.store import buyers as store
+
+
+class RecentBuyers:
+    """States as they were last folded, at most moments old; each account is read once."""
+
+    def __init__(self, folder: Folder, reader: BuyerReader) -> None:
+        self._folder = folder
+        self._reader = reader
+
+    def count(self, connection: sa.Connection) -> int:
+        return store.profile_count(connection)
+
+    def views(self, connection: sa.Connection, limit: int) -> Iterator[BuyerView]:
+        """At most `limit` buyers, those with the newest signals first; read as they are asked for."""
+        rows = store.recently_active(connection, limit, self._folder.fingerprint)
+        identities = store.buyer_identities(connection, [row.buyer_id for row in rows])
+        accounts: dict[int, AccountView] = {}
+        for row in rows:
+            account = None
+            if row.account_id is not None:
+                if row.account_id not in accounts:
+                    found = store.account_by_id(connection, row.account_id)
+                    accounts[row.account_id] = self._reader.read_account(connection, found)
+                account = accounts[row.account_id]
+            yield BuyerView(
+                row.buyer_id,
+                self._folder.stored_state(row),
+                identities.get(row.buyer_id, ()),
+                account,
+            )
