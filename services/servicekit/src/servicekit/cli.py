@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import click
 
@@ -54,7 +56,17 @@ def build() -> click.Group:
     return foreword
 
 
+def _read_secrets() -> None:
+    """A command reads its secrets from where a service does: files named like the variables they stand for."""
+    folder = Path(os.environ.get("FOREWORD_SECRETS_DIR", ""))
+    if folder.name and folder.is_dir():
+        for path in folder.iterdir():
+            if path.is_file() and path.name.isupper():
+                os.environ.setdefault(path.name, path.read_text().strip())
+
+
 def main() -> None:
+    _read_secrets()
     try:
         build()()
     except SettingsInvalid as error:

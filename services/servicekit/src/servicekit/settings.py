@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, ValidationError
@@ -32,9 +34,14 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment; overrides win (tests and the composition root use them)."""
+        """Read the environment, then the files of FOREWORD_SECRETS_DIR, each named like its variable.
+
+        Overrides win (tests and the composition root use them).
+        """
+        folder = Path(os.environ.get("FOREWORD_SECRETS_DIR", ""))
+        secrets = {"_secrets_dir": folder} if folder.name and folder.is_dir() else {}
         try:
-            return cls(**overrides)
+            return cls(**secrets, **overrides)
         except ValidationError as error:
             lines = []
             for mistake in error.errors():
