@@ -66,8 +66,10 @@ class EmailSealer:
         return self._seal(b"open", astuple(opening))
 
     def open_opening(self, token: str) -> EmailOpening:
-        fields = self._open(b"open", token)
-        return EmailOpening(*fields[:6], asset_ids=tuple(fields[6]))
+        send_id, slot, user_id, anonymous_id, placement, recommendation_id, assets = self._open(
+            b"open", token
+        )
+        return EmailOpening(send_id, slot, user_id, anonymous_id, placement, recommendation_id, tuple(assets))
 
     def _seal(self, kind: bytes, fields: Sequence[Any]) -> str:
         sealed = self._cipher.encrypt(orjson.dumps(fields), [b"foreword email", kind])
