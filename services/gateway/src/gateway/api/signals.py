@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
+from urllib.parse import urlsplit
 
 from flask import Response, request
 
@@ -12,6 +13,7 @@ from gateway import bodies, relay
 from gateway.access import Caller
 from gateway.parts import Parts
 from gateway.routing import Content, Keyed, Open, Parameter, Route, View
+from gateway.settings import GatewaySettings
 from gateway.signal_relay import TrackedSignal
 from servicekit.errors import BadRequest, NotFound
 from servicekit.wire import json_response
@@ -87,7 +89,7 @@ class SignalViews:
         if found is None or found.revoked_at is not None:
             raise NotFound("There is no project with this key.")
         document = {
-            "integrations": {"Segment.io": {"apiKey": key, "apiHost": f"{request.host}/v1"}},
+            "integrations": {"Segment.io": {"apiKey": key, **_tracking_address(self._parts.settings)}},
             "plan": {"track": {"__default": {"enabled": True}}},
             "edgeFunction": {},
             "analyticsNextEnabled": True,
@@ -98,6 +100,19 @@ class SignalViews:
             "remotePlugins": [],
         }
         return json_response(document, headers={"Cache-Control": "public, max-age=300"})
+
+
+def _tracking_address(settings: GatewaySettings) -> dict[str, str]:
+    """Where the library shall send: here. It takes https unless told otherwise."""
+    base = urlsplit(settings.public_url or request.host_url)
+    address = {"apiHost": base.netloc + base.path.rstrip("/") + "/v1"}
+    # An encrypted page cannot call plain addresses, whatever a proxy in between made of this request.
+    encrypted = (
+        base.scheme == "https"
+        or request.headers.get("X-Forwarded-Proto", "").lower().startswith("https")
+        or request.headers.get("Origin", "").lower().startswith("https:")
+    )
+    return address if encrypted else {**address, "protocol": "http"}
 
 
 def routes(parts: Parts) -> tuple[Route, ...]:
