@@ -24,6 +24,7 @@ from gateway.routing import Route
 from gateway.settings import GatewaySettings
 from gateway.signal_relay import SignalRelay
 from gateway.store.migrate import require_known_schema
+from gateway.studio import application as studio
 from gateway.upstream import Recommender
 from servicekit import flask_app, health
 from servicekit.database import create_engine, observe_pool
@@ -66,6 +67,7 @@ def create_app(
         lambda: openapi.document(routes, version=settings.version)  # takes a while, and seldom needed
     )
     app.extensions["parts"] = parts
+    studio.mount(app, parts, shared_metrics)
     if start:
         parts.keys.refresh()
         parts.keys.start()

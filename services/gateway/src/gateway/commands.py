@@ -25,6 +25,7 @@ from gateway.keys import (
     user_token,
 )
 from gateway.store.migrate import require_known_schema
+from gateway.studio.commands import studio
 from servicekit.cli import UserError
 from servicekit.database import SchemaUnknown, create_engine
 from servicekit.errors import Unavailable
@@ -38,6 +39,9 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, for
 @click.group()
 def group() -> None:
     """The gateway's commands."""
+
+
+group.add_command(studio)
 
 
 @group.group()

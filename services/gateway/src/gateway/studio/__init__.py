@@ -1,0 +1,1 @@
+"""The studio: the web application at `/studio` in which the content team works."""

@@ -1,0 +1,102 @@
+"""Builds the studio: an application of its own, mounted at `/studio` of the gateway.
+
+Being apart, its cookies, its CSRF check and its error pages cannot touch the API, nor the API's keys it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from flask import Flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from gateway import draining, edge_headers
+from gateway.parts import Parts
+from gateway.studio import display, guard, problems, static_files
+from gateway.studio.audit import AuditLog
+from gateway.studio.catalogue import Catalogue
+from gateway.studio.desk import Desk
+from gateway.studio.keybook import KeyBook
+from gateway.studio.pages import (
+    asset,
+    audit_pages,
+    buyers,
+    coverage,
+    goals,
+    keys,
+    library,
+    people,
+    placements,
+    sign_in,
+    upload,
+)
+from gateway.studio.people import People
+from gateway.studio.sessions import COOKIE, PATH, Sessions, StudioCookies
+from gateway.studio.throttle import SignInThrottle
+from servicekit import flask_app
+from servicekit.database import create_engine
+from servicekit.metrics import Metrics
+
+_PAGES = (sign_in, library, asset, upload, coverage, buyers, placements, goals, people, keys, audit_pages)
+
+
+def mount(
+    app: Flask,
+    parts: Parts,
+    metrics: Metrics,
+    *,
+    engine: sa.Engine | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Flask:
+    """Serve the studio under `/studio` of the gateway's `app`. → the studio's own application."""
+    found = engine or create_engine(
+        parts.settings.database_url.get_secret_value(), pool_size=4, application_name="foreword-studio"
+    )
+    studio = _create(_desk(parts, found, clock), metrics)
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {PATH: studio})  # type: ignore[method-assign]
+    app.extensions["studio"] = studio
+    return studio
+
+
+def _desk(parts: Parts, engine: sa.Engine, clock: Callable[[], datetime]) -> Desk:
+    return Desk(
+        parts=parts,
+        people=People(engine),
+        sessions=Sessions(engine),
+        audit=AuditLog(engine),
+        catalogue=Catalogue(parts),
+        keys=KeyBook(engine, parts.keys),
+        throttle=SignInThrottle(),
+        clock=clock,
+    )
+
+
+def _create(desk: Desk, metrics: Metrics) -> Flask:
+    settings = desk.parts.settings
+    app = flask_app.create("gateway.studio", metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    app.template_folder = "templates"
+    app.config.update(
+        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_PATH=PATH,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session: people leave pages open all day
+        MAX_FORM_MEMORY_SIZE=4 * 1024 * 1024,  # an asset's whole text may be corrected in a form
+    )
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.session_interface = StudioCookies(
+        desk.parts.keys, https=(settings.public_url or "").startswith("https://")
+    )
+    draining.init_app(app)
+    edge_headers.init_app(app, {})
+    static_files.init_app(app)
+    problems.init_app(app)
+    guard.init_app(app, desk)
+    display.init_app(app)
+    for page in _PAGES:
+        app.register_blueprint(page.blueprint(desk))
+    app.extensions["desk"] = desk
+    return app

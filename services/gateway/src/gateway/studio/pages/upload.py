@@ -1,0 +1,143 @@
+"""Upload: one file a request, stored as a draft, and what was read out of it shown for correction."""
+
+from __future__ import annotations
+
+from flask import Blueprint, make_response, render_template, request
+from werkzeug.wrappers import Response
+
+from gateway.studio.catalogue import Document
+from gateway.studio.desk import Desk, go
+from gateway.studio.drafted_rows import as_drafts
+from gateway.studio.editing import WRITTEN, fields_of
+from gateway.studio.roles import Role, needs
+from servicekit.errors import BadRequest, Conflict, ForewordError, NotFound, Unavailable, Unprocessable
+
+_NEAR = 0.85
+_MOST_LISTED = 50
+
+
+def blueprint(desk: Desk) -> Blueprint:
+    pages = Blueprint("upload", __name__)
+
+    @pages.get("/upload")
+    @needs(Role.EDITOR)
+    def page() -> str:
+        brief = {name: request.args.get(name, "") for name in ("stage", "persona", "topic")}
+        return render_template("upload.html", brief=brief, base_url=_base_url())
+
+    @pages.post("/upload/file")
+    @needs(Role.EDITOR)
+    def one_file() -> Response:
+        """A part of the page comes back, whatever the file was: a broken one spoils no other."""
+        file = request.files.get("file")
+        if file is None or not file.filename:
+            raise BadRequest("Send one file.")
+        name = file.filename.replace("\\", "/").rpartition("/")[2][:200]
+        data = file.read()
+        try:
+            if name.lower().endswith((".csv", ".tsv")):
+                return make_response(_rows(name, data))
+            return make_response(_read(name, data, file.mimetype))
+        except Unavailable as error:
+            return make_response(
+                render_template("upload_failed.html", name=name, problem=error.detail, again=True)
+            )
+        except ForewordError as error:
+            return make_response(render_template("upload_failed.html", name=name, problem=error.detail))
+
+    @pages.get("/upload/likeness")
+    @needs(Role.EDITOR)
+    def likeness() -> str:
+        asset = desk.catalogue.asset(request.args.get("id", ""))
+        return render_template("likeness.html", **_likeness(asset))
+
+    @pages.post("/upload/link")
+    @needs(Role.EDITOR)
+    def link() -> Response:
+        """An asset that lives on the web already: its address and its title, as a draft."""
+        fields = {k: v for k, v in fields_of(request.form).items() if v}
+        fields["status"] = "draft"
+        asset_id = (
+            request.form.get("asset_id", "").strip()
+            or fields.get("url", "").rstrip("/").rpartition("/")[2][:100]
+        )
+        if not asset_id or not fields.get("title"):
+            return go("upload.page", "A link needs its address and a title.", "problem")
+        try:
+            desk.catalogue.asset(asset_id)
+        except NotFound:
+            pass
+        else:
+            return go(
+                "upload.page", f"There is an asset {asset_id} already; open it in the library.", "problem"
+            )
+        try:
+            stored = desk.catalogue.put(asset_id, fields)
+        except (Unprocessable, BadRequest, Conflict) as error:
+            told = "; ".join(f"{f.pointer.strip('/')}: {f.detail}" for f in error.fields) or error.detail
+            return go("upload.page", f"Not stored. {told}", "problem")
+        desk.note("asset.created", ("asset", asset_id), f"Added the link “{stored['title']}”")
+        return go("asset.page", "Stored as a draft. Check it, then approve it.", id=asset_id)
+
+    def _read(name: str, data: bytes, media_type: str) -> str:
+        row = desk.catalogue.upload(
+            name, data, media_type or "application/octet-stream", _base_url(request.form.get("base_url", ""))
+        )
+        if row["result"] == "failed":
+            return render_template(
+                "upload_failed.html", name=name, problem=row.get("detail") or "It could not be read."
+            )
+        asset = row["asset"]
+        if row["result"] == "stored":
+            desk.note("asset.uploaded", ("asset", asset["id"]), f"Uploaded {name} as a draft")
+        return render_template(
+            "upload_row.html",
+            asset=asset,
+            form=None,
+            problem="",
+            name=name,
+            warnings=row.get("warnings", []),
+            fresh=True,
+            unchanged=row["result"] == "unchanged",
+        )
+
+    def _rows(name: str, data: bytes) -> str:
+        results = desk.catalogue.import_rows(*as_drafts(data))
+        stored = [r for r in results if r["result"] == "stored"]
+        failed = [r for r in results if r["result"] == "failed"]
+        if stored:
+            desk.note("assets.imported", ("file", name), f"Imported {len(stored)} rows of {name} as drafts")
+        return render_template(
+            "upload_rows.html",
+            name=name,
+            stored=stored,
+            failed=failed[:_MOST_LISTED],
+            failures=len(failed),
+            unchanged=len(results) - len(stored) - len(failed),
+        )
+
+    def _likeness(asset: Document) -> Document:
+        fields = {k: asset[k] for k in WRITTEN if asset.get(k) is not None}
+        try:
+            preview = desk.catalogue.preview({**fields, "id": asset["id"]})
+        except ForewordError:
+            preview = None
+        if preview is not None:
+            return {"like": preview["near_duplicates"], "audience": preview["audience"], "asset": asset}
+        try:
+            hits = desk.catalogue.search(f"{asset['title']} {asset.get('summary') or ''}"[:400], 4)
+        except ForewordError:
+            hits = []
+        like = [
+            {**h, "similarity": h["score"], "same_url": False}
+            for h in hits
+            if h["id"] != asset["id"] and h["score"] >= _NEAR
+        ]
+        return {"like": like, "audience": None, "asset": asset}
+
+    def _base_url(stated: str = "") -> str:
+        if stated.startswith(("http://", "https://")) and not any(c.isspace() for c in stated):
+            return stated[:1000]
+        return (desk.parts.settings.public_url or request.host_url).rstrip("/") + "/content"
+
+    return pages

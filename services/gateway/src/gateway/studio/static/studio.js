@@ -1,0 +1,144 @@
+/* What the studio's pages do beyond links and forms: ticking rows, sending files, asking before it is too late. */
+(() => {
+  "use strict";
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  // Ticked rows: the bar of bulk changes is there while something is ticked.
+  const ticks = () => {
+    const bar = document.querySelector("[data-bulk]");
+    if (!bar) return;
+    const count = all("input[name=id]:checked").length;
+    bar.hidden = count === 0;
+    bar.querySelector("[data-count]").textContent = count + (count === 1 ? " ticked" : " ticked");
+  };
+  const bulkFields = (select) => {
+    const form = select.form;
+    const option = select.selectedOptions[0];
+    all("[data-for]", form).forEach((field) => { field.hidden = field.dataset.for !== option.dataset.needs; });
+  };
+  document.addEventListener("change", (event) => {
+    const target = event.target;
+    if (target.matches("[data-tick-all]")) all("input[name=id]").forEach((box) => { box.checked = target.checked; });
+    if (target.matches("[data-tick-all],input[name=id]")) ticks();
+    if (target.matches("[data-bulk-do]")) bulkFields(target);
+    if (target.matches("[data-kind]")) all("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== target.value; });
+    if (target.matches("[data-submits]")) target.form.requestSubmit();
+    if (target.matches("[data-files]")) { send([...target.files]); target.value = ""; }
+  });
+
+  // A destructive step asks first, in a dialog that the keyboard can answer.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    const question = event.submitter?.dataset.ask || form.dataset.ask;
+    if (!question || form.dataset.answered) { delete form.dataset.answered; return; }
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const dialog = document.getElementById("ask");
+    dialog.querySelector("[data-question]").textContent = question;
+    const submitter = event.submitter;
+    dialog.onclose = () => {
+      if (dialog.returnValue === "yes") { form.dataset.answered = "1"; form.requestSubmit(submitter); }
+    };
+    dialog.returnValue = "";
+    dialog.showModal();
+  }, true);
+
+  const toast = (text) => {
+    const place = document.getElementById("toast");
+    place.querySelector("p").textContent = text;
+    place.hidden = false;
+    clearTimeout(toast.timer);
+    toast.timer = setTimeout(() => { place.hidden = true; }, 8000);
+  };
+  document.addEventListener("htmx:responseError", (event) => toast(event.detail.xhr.responseText.slice(0, 300)));
+  document.addEventListener("htmx:sendError", () => toast("Foreword does not answer. Check the connection and try again."));
+  document.addEventListener("htmx:afterSwap", ticks);
+
+  document.addEventListener("click", (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      navigator.clipboard?.writeText(document.getElementById(copy.dataset.copy).textContent.trim());
+      copy.textContent = "Copied";
+    }
+    const chosen = event.target.closest("[data-print]");
+    if (chosen) window.print();
+  });
+
+  // Files: three at a time, each with its own bar; what comes back replaces the bar.
+  const waiting = [];
+  let running = 0;
+  const told = { sent: 0, done: 0 };
+  const summary = () => {
+    const place = document.querySelector("[data-upload-summary]");
+    if (place) place.textContent = told.done + " of " + told.sent + " files read";
+  };
+  const send = (files) => {
+    for (const file of files) {
+      const box = document.createElement("section");
+      box.className = "file";
+      const head = document.createElement("header");
+      const name = document.createElement("strong");
+      name.textContent = file.name;
+      const state = document.createElement("span");
+      state.className = "muted small";
+      state.textContent = "waiting";
+      head.append(name, state);
+      const bar = document.createElement("progress");
+      bar.max = 100;
+      bar.value = 0;
+      bar.setAttribute("aria-label", "Upload of " + file.name);
+      box.append(head, bar);
+      document.getElementById("files").append(box);
+      waiting.push({ file, box, bar, state });
+      told.sent += 1;
+    }
+    summary();
+    next();
+  };
+  const next = () => {
+    while (running < 3 && waiting.length) one(waiting.shift());
+  };
+  const one = ({ file, box, bar, state }) => {
+    running += 1;
+    const form = document.querySelector("[data-upload]");
+    const body = new FormData();
+    body.append("file", file);
+    body.append("base_url", form.querySelector("[name=base_url]").value);
+    const request = new XMLHttpRequest();
+    request.open("POST", form.dataset.upload);
+    request.setRequestHeader("X-CSRFToken", form.querySelector("[name=csrf_token]").value);
+    request.setRequestHeader("X-Requested-With", "studio");
+    state.textContent = "sending";
+    request.upload.onprogress = (event) => {
+      bar.value = event.lengthComputable ? 90 * event.loaded / event.total : 45;
+      if (event.loaded === event.total) state.textContent = "being read";
+    };
+    const failed = (text) => {
+      box.className = "file failed";
+      bar.remove();
+      state.textContent = text;
+    };
+    request.onload = () => {
+      const to = request.getResponseHeader("HX-Redirect");
+      if (to) { window.location.assign(to); return; }
+      if (request.status >= 400) { failed(request.responseText.slice(0, 300)); return; }
+      const part = document.createElement("template");
+      part.innerHTML = request.responseText;
+      const fresh = part.content.firstElementChild;
+      box.replaceWith(fresh);
+      window.htmx.process(fresh);
+    };
+    request.onerror = () => failed("The connection broke off. Choose the file again.");
+    request.onloadend = () => { running -= 1; told.done += 1; summary(); next(); };
+    request.send(body);
+  };
+  const drop = document.querySelector("[data-drop]");
+  if (drop) {
+    for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+    for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
+    drop.addEventListener("drop", (event) => { event.preventDefault(); send([...event.dataTransfer.files]); });
+  }
+  all("[data-kind]").forEach((select) => { all("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== select.value; }); });
+  all("[data-bulk-do]").forEach(bulkFields);
+  ticks();
+})();
