@@ -24,7 +24,7 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "kee
 
 def _run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **options)
-    assert done.returncode == 0, f"{command[0]}: {done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done
 
 
@@ -37,13 +37,9 @@ def node_clients() -> Path:
     """The npm packages of package-lock.json, put there by npm itself. → their folder."""
     made = CLIENTS / "node_modules" / ".package-lock.json"
     if not _newer(made, CLIENTS / "package-lock.json"):
-        npm = [
-            str(Path(sys.executable).with_name("npm")),
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-        ]
+        # `npm ci` wants the packages of every platform in the lock file, which a mirror may not have.
+        npm = [str(Path(sys.executable).with_name("npm")), "install", "--no-save", "--omit=optional"]
+        npm += ["--ignore-scripts", "--no-audit", "--no-fund"]
         _run(npm, cwd=CLIENTS)
         made.touch()
     return CLIENTS / "node_modules"
