@@ -69,6 +69,7 @@ class RecommendedAsset(WireModel):
     rank: int
     score: float | None = Field(None, description="Left out for publishable keys.")
     stage: str | None = None
+    expires_at: Time | None = Field(None, description="Until when it may be shown; left out for publishable keys.")
     reasons: tuple[Reason, ...] = ()
     terms: dict[str, float] | None = Field(
         None, description="With explain=full: terms that add up to the score."
