@@ -14,6 +14,7 @@ from rich.table import Table
 from foreword_client import Client, RequestRefused
 from foreword_dev.sample_firm import sample_buyers
 from foreword_dev.stack import Stack
+from foreword_dev.studio_link import studio_address
 
 
 def show(stack: Stack, client: Client, console: Console) -> None:
@@ -58,6 +59,7 @@ def _show_addresses(stack: Stack, console: Console) -> None:
     console.print()
     # Printed raw and unwrapped, so that addresses, paths and the command work when pasted.
     for name, address in (
+        ("Studio", studio_address(stack)),
         ("API and docs", f"{url}/docs"),
         ("OpenAPI", f"{url}/openapi.json"),
         ("Metrics", f"http://127.0.0.1:{stack.settings.gateway.metrics}/metrics"),

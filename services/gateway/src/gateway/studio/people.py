@@ -137,6 +137,13 @@ class People:
             )
             if used.rowcount != 1:
                 raise Conflict("This link has just been used.", code="invitation_used")
+            if invitation.email is None:
+                # Whoever finds another of the links that were printed must not become an operator with it.
+                connection.execute(
+                    sa.update(invitations)
+                    .where(invitations.c.email.is_(None), invitations.c.used_at.is_(None))
+                    .values(used_at=now)
+                )
             known = connection.execute(sa.select(users.c.user_id).where(users.c.email == address)).scalar()
             if known is not None:
                 # A link for an address that is known is how a lost password is replaced.

@@ -55,7 +55,7 @@ def blueprint(desk: Desk) -> Blueprint:
             buyer=desk.catalogue.buyer(who),
             id=who,
             endpoint="buyers.buyer",
-            history=_history(key),
+            key=key,
             **_standing(key),
             **_slider(),
         )
@@ -72,10 +72,17 @@ def blueprint(desk: Desk) -> Blueprint:
             account=desk.catalogue.account(which),
             id=which,
             endpoint="buyers.account",
-            history=_history(key),
+            key=key,
             **_standing(key),
             **_slider(),
         )
+
+    @pages.get("/buyers/history")
+    @needs(Role.EDITOR)
+    def history() -> str:
+        """Beside the page: nineteen replays of a log take longer than anybody should wait for a page."""
+        kind = "account_id" if "account_id" in request.args else "user_id"
+        return render_template("stage_history.html", history=_history({kind: request.args.get(kind, "")}))
 
     def _slider() -> dict[str, Any]:
         return {"months": _MONTHS, "month": _months_ago(), "now": desk.clock()}

@@ -97,7 +97,7 @@ def blueprint(desk: Desk) -> Blueprint:
         assets = []
         for hit in hits:
             try:
-                assets.append({**desk.catalogue.asset(hit["id"]), "likeness": hit["score"]})
+                assets.append(desk.catalogue.asset(hit["id"]))
             except NotFound:
                 continue  # deleted since it was found
         return {"assets": assets, "total": len(assets), "next_token": None, "more": False}

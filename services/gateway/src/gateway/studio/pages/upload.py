@@ -12,7 +12,6 @@ from gateway.studio.editing import WRITTEN, fields_of
 from gateway.studio.roles import Role, needs
 from servicekit.errors import BadRequest, Conflict, ForewordError, NotFound, Unavailable, Unprocessable
 
-_NEAR = 0.85
 _MOST_LISTED = 50
 
 
@@ -122,18 +121,11 @@ def blueprint(desk: Desk) -> Blueprint:
             preview = desk.catalogue.preview({**fields, "id": asset["id"]})
         except ForewordError:
             preview = None
-        if preview is not None:
-            return {"like": preview["near_duplicates"], "audience": preview["audience"], "asset": asset}
-        try:
-            hits = desk.catalogue.search(f"{asset['title']} {asset.get('summary') or ''}"[:400], 4)
-        except ForewordError:
-            hits = []
-        like = [
-            {**h, "similarity": h["score"], "same_url": False}
-            for h in hits
-            if h["id"] != asset["id"] and h["score"] >= _NEAR
-        ]
-        return {"like": like, "audience": None, "asset": asset}
+        return {
+            "like": [] if preview is None else preview["near_duplicates"],
+            "audience": None if preview is None else preview["audience"],
+            "asset": asset,
+        }
 
     def _base_url(stated: str = "") -> str:
         if stated.startswith(("http://", "https://")) and not any(c.isspace() for c in stated):
