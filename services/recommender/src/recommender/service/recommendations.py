@@ -25,6 +25,7 @@ from contract.recommendations import (
 )
 from recommender.clients.embedder import EmbeddingFailed
 from recommender.domain.assets import url_key
+from recommender.domain.buyer_state import moment
 from recommender.domain.catalogue import STAGES, Catalogue
 from recommender.domain.errors import AssetNotFound
 from recommender.domain.filters import parse_filter
@@ -262,6 +263,12 @@ class RecommendationService:
         )
 
 
+def shown_until(catalogue: Catalogue, row: int) -> datetime | None:
+    """When the asset of this row expires."""
+    at = float(catalogue.expires_at[row])
+    return moment(at) if np.isfinite(at) else None
+
+
 def _items(answer: RankedAnswer, catalogue: Catalogue, explained: str) -> list[RecommendedAsset]:
     items = []
     for item in answer.items:
@@ -279,6 +286,7 @@ def _items(answer: RankedAnswer, catalogue: Catalogue, explained: str) -> list[R
                 rank=item.rank,
                 score=round(item.score, 6) if explained != "full" else item.score,
                 stage=STAGES[int(catalogue.stage[row].argmax())],
+                expires_at=shown_until(catalogue, row),
                 reasons=()
                 if explained == "none"
                 else tuple(Reason(code=code, text=text) for code, text in item.reasons),
