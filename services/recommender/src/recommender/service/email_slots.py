@@ -19,7 +19,7 @@ from recommender.domain.catalogue import STAGES, Catalogue
 from recommender.domain.errors import AssetNotFound
 from recommender.domain.identities import Identity
 from recommender.service.clock import Clock
-from recommender.service.recommendations import RecommendationService
+from recommender.service.recommendations import RecommendationService, shown_until
 from recommender.service.replica import CatalogueReplica, Snapshot
 from recommender.store import email_slots as store
 from recommender.store.assets import read_head
@@ -177,6 +177,7 @@ def _item(catalogue: Catalogue, asset_id: str, rank: int) -> RecommendedAsset:
         image_url=card.image_url,
         rank=rank,
         stage=STAGES[int(catalogue.stage[row].argmax())],
+        expires_at=shown_until(catalogue, row),
     )
 
 
