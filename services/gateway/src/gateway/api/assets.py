@@ -83,8 +83,8 @@ class AssetViews:
             timeout_seconds=self._settings.stream_timeout_seconds,
             breaker=self._parts.recommender.client.breaker,
         )
-        self._parts.fallback.forget_all()
-        return relay.streamed(answer.status, answer.headers, answer.chunks)
+        chunks = self._parts.fallback.forget_stored(answer.chunks)
+        return relay.streamed(answer.status, answer.headers, chunks)
 
 
 def routes(parts: Parts) -> tuple[Route, ...]:
