@@ -14,6 +14,7 @@ from gateway.access import AccessControl
 from gateway.api import assets, batch, buyers, clicks, delivery, pages, recommendations, signals
 from gateway.click_queue import ClickQueue
 from gateway.fallback import Fallback, read_static_list
+from gateway.fallback_sharing import SharedFallback
 from gateway.keys import DatabaseKeySource, KeyRing, KeySource
 from gateway.limits import RateLimiter
 from gateway.metrics import GatewayMetrics
@@ -72,7 +73,8 @@ def create_app(
         parts.keys.refresh()
         parts.keys.start()
         parts.clicks.start()
-        app.extensions["close"] = lambda: _close(parts)
+        shared = _share_fallback(settings, parts)
+        app.extensions["close"] = lambda: _close(parts, shared)
     return app
 
 
@@ -162,6 +164,22 @@ def _checks(parts: Parts) -> Mapping[str, health.Check]:
     return {"keys": keys, "recommender": recommender}
 
 
-def _close(parts: Parts) -> None:
+def _share_fallback(settings: GatewaySettings, parts: Parts) -> SharedFallback:
+    engine = create_engine(
+        settings.database_url.get_secret_value(), pool_size=1, application_name="foreword-gateway-fallback"
+    )
+    shared = SharedFallback(
+        engine,
+        parts.fallback,
+        max_age_seconds=settings.fallback_max_age_seconds,
+        failures=parts.metrics.loop_failures,
+    )
+    parts.fallback.sharing = shared
+    shared.start()
+    return shared
+
+
+def _close(parts: Parts, shared: SharedFallback) -> None:
+    shared.stop()
     parts.clicks.stop()
     parts.keys.stop()
