@@ -27,7 +27,7 @@ def blueprint(signals: SignalService, clock: Clock) -> Blueprint:
             SignalRequest(
                 call=call,
                 body=read_object(request.get_data()),
-                received_at=_received_at(clock),
+                received_at=received_at(clock),
                 agent=request.headers.get("X-Buyer-Agent"),
                 opted_out=request.headers.get("Sec-GPC") == "1",
             )
@@ -43,7 +43,7 @@ def blueprint(signals: SignalService, clock: Clock) -> Blueprint:
     return routes
 
 
-def _received_at(clock: Clock) -> datetime:
+def received_at(clock: Clock) -> datetime:
     """When the gateway received it, which is nearer to the truth than when it came here."""
     stated = request.headers.get("X-Received-At")
     if stated is None:

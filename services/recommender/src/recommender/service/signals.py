@@ -74,7 +74,7 @@ class SignalService:
         self._log = logs.get("recommender")
 
     def record(self, request: SignalRequest) -> SignalOutcome:
-        raws = self._raw_events(request)
+        raws = raw_events(request)
         sent_at = request.body.get("sentAt")
         reading = Reading(
             received_at=request.received_at,
@@ -110,23 +110,6 @@ class SignalService:
         said = properties if isinstance(properties, dict) else {}
         self._metrics.acted(event.kind, said.get("placement"), said.get("channel"))
 
-    @staticmethod
-    def _raw_events(request: SignalRequest) -> list[Any]:
-        if request.call not in {"batch", "import"}:
-            return [request.body]
-        batch = request.body.get("batch")
-        if not isinstance(batch, list):
-            raise BadRequest("A batch needs `batch`: a list of events.", code="batch_missing")
-        context = request.body.get("context")
-        if isinstance(context, dict):  # context given once for the whole batch
-            return [
-                {**e, "context": {**context, **c}}
-                if isinstance(e, dict) and isinstance(c := e.get("context") or {}, dict)
-                else e
-                for e in batch
-            ]
-        return batch
-
     def _commit(self, events: list[Event], letters: list[DeadLetter]) -> RecordOutcome:
         self._partitions.ensure(event.at for event in events)
         for attempt in range(1, _TRIES + 1):
@@ -144,6 +127,24 @@ class SignalService:
                     raise
                 self._log.info("signals_tried_again", attempt=attempt)
         raise Unavailable("The signals could not be stored just now; send them again.")
+
+
+def raw_events(request: SignalRequest) -> list[Any]:
+    """The events of a request, one or many. Raises BadRequest for a batch that is none."""
+    if request.call not in {"batch", "import"}:
+        return [request.body]
+    batch = request.body.get("batch")
+    if not isinstance(batch, list):
+        raise BadRequest("A batch needs `batch`: a list of events.", code="batch_missing")
+    context = request.body.get("context")
+    if isinstance(context, dict):  # context given once for the whole batch
+        return [
+            {**e, "context": {**context, **c}}
+            if isinstance(e, dict) and isinstance(c := e.get("context") or {}, dict)
+            else e
+            for e in batch
+        ]
+    return batch
 
 
 def _dead_letter(raw: object, call: str | None, received_at: datetime, error: EventInvalid) -> DeadLetter:
