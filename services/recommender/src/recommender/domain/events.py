@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
@@ -26,6 +27,7 @@ EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 CLOCK_TOLERANCE = timedelta(seconds=60)
 # A backslash before it makes it six plain characters.
 _ZERO_BYTE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class EventInvalid(Exception):
@@ -37,11 +39,11 @@ class EventInvalid(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One tracking call, read. `message_key` is 32 hexadecimal digits.
 
-    `page` is the `url_key` to look an asset up by when `asset_id` is missing.
+    `page` is the `url_key` to look an asset up by when `asset_id` is missing. A tuple: making frozen
+    dataclasses of sixteen fields took a third of the time in which events are read.
     """
 
     message_key: str
@@ -57,7 +59,7 @@ class Event:
     asset_id: str | None = None
     page: str | None = None
     weight: float = 1.0
-    traits: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Any] = _NOTHING
     consent: Mapping[str, Any] | None = None
     opted_out: bool = False
 
@@ -124,7 +126,7 @@ def read_event(raw: object, call: str | None, reading: Reading) -> Event:
 
 def _mapping(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = parent.get(name)
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else _NOTHING
 
 
 def _id(parent: Mapping[str, Any], name: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -53,7 +53,7 @@ def record(connection: sa.Connection, events: Sequence[Event], now: datetime) ->
     if not kept:
         return RecordOutcome(0, duplicates, len(fresh))
     known = identities.ensure(connection, _all_identities(kept) if erased else wanted, now)
-    owners = [known[identity_of(event)] for event in kept]
+    owners = _owners(kept, known)
     accounts = identities.ensure_accounts(connection, _account_traits(kept), now)
     moved = identities.apply_facts(connection, kept, known, accounts)
     _append(connection, kept, owners, accounts)
@@ -76,8 +76,7 @@ def _without(event: Event, erased: set[Identity]) -> Event | None:
     if not gone:
         return event
     raw = {key: value for key, value in orjson.loads(event.raw).items() if key not in gone}
-    return replace(
-        event,
+    return event._replace(
         raw=orjson.dumps(raw),
         anonymous_id=None if "anonymousId" in gone else event.anonymous_id,
         previous_id=None if "previousId" in gone else event.previous_id,
@@ -96,35 +95,41 @@ def _account_traits(events: Sequence[Event]) -> dict[str, dict[str, tuple[Any, f
     return said
 
 
-def _identities_of(event: Event) -> list[Identity]:
-    found: list[Identity] = []
-    if event.user_id is not None:
-        found.append(Identity("user", event.user_id))
-    if event.anonymous_id is not None:
-        found.append(Identity("anonymous", event.anonymous_id))
-    if event.call == "alias" and event.previous_id is not None:
-        # Segment lets `previousId` be either; taking both makes the answer the same in any order.
-        found += [Identity("user", event.previous_id), Identity("anonymous", event.previous_id)]
-    return found
-
-
 def _all_identities(events: Sequence[Event]) -> list[Identity]:
-    return sorted({identity for event in events for identity in _identities_of(event)})
+    """Each once and sorted. An import names few people in many events, so ids are gathered as plain text."""
+    users = {event.user_id for event in events}
+    anonymous = {event.anonymous_id for event in events}
+    # Segment lets `previousId` be either; taking both makes the answer the same in any order.
+    either = {event.previous_id for event in events if event.call == "alias"}
+    return sorted(
+        [Identity("user", name) for name in users | either if name is not None]
+        + [Identity("anonymous", name) for name in anonymous | either if name is not None]
+    )
+
+
+def _owners(events: Sequence[Event], known: Mapping[Identity, int]) -> list[int]:
+    """The identity id that each signal is kept under."""
+    users = {identity.external_id: id_ for identity, id_ in known.items() if identity.kind == "user"}
+    return [
+        users[event.user_id] if event.user_id is not None else known[identity_of(event)] for event in events
+    ]
 
 
 def _take_keys(connection: sa.Connection, events: Sequence[Event]) -> list[Event]:
     """Claim each message id; the ones claimed before, here or by another replica, drop out."""
     first = {event.message_key: event for event in reversed(events)}
-    claimed = connection.exec_driver_sql(
-        "INSERT INTO recommender.signal_keys (message_key, received_at) "
+    # Hardly any request repeats one, so that which were new is sent back only when some were not.
+    count, claimed = connection.exec_driver_sql(
+        "WITH claimed AS (INSERT INTO recommender.signal_keys (message_key, received_at) "
         "SELECT key, %(at)s FROM unnest(%(keys)s::uuid[]) AS key ORDER BY key "
-        "ON CONFLICT DO NOTHING RETURNING replace(message_key::text, '-', '')",
+        "ON CONFLICT DO NOTHING RETURNING message_key) SELECT count(*), CASE WHEN count(*) < %(sent)s "
+        "THEN replace(array_agg(message_key)::text, '-', '') END FROM claimed",
         # Written out here: the driver would look for characters to escape in each of thousands.
-        {"keys": "{" + ",".join(first) + "}", "at": events[0].received_at},
-    ).fetchall()
-    if len(claimed) == len(events):
+        {"keys": "{" + ",".join(first) + "}", "at": events[0].received_at, "sent": len(events)},
+    ).one()
+    if count == len(events):
         return list(events)
-    new = {row[0] for row in claimed}
+    new = set((claimed or "{}")[1:-1].split(","))
     return [e for e in events if first[e.message_key] is e and e.message_key in new]
 
 
