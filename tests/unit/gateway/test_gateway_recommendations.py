@@ -190,7 +190,7 @@ def test_a_recommender_in_trouble_never_leaves_a_blank(stand_in: StandIn, how: s
     assert gateway.count("fallback_answers_total", source="last_known_good") == 1
 
 
-def test_the_ladder_goes_down_to_the_static_list_and_then_to_nothing(
+def test_the_ladder_goes_down_to_the_static_list_and_at_last_to_nothing(
     stand_in: StandIn, tmp_path: Path
 ) -> None:
     static = tmp_path / "static.json"
@@ -204,7 +204,11 @@ def test_the_ladder_goes_down_to_the_static_list_and_then_to_nothing(
         "static",
         ["asset-41", "asset-42"],
     )
-    nothing = ask(gateway, {"placement": "elsewhere", "exclude_ids": ["asset-41", "asset-42"]})
+    static_ids = ["asset-41", "asset-42"]
+    others = ask(gateway, {"placement": "elsewhere", "exclude_ids": static_ids}).json
+    assert [i["id"] for i in others["items"]] == ["asset-1", "asset-2", "asset-3"]
+    known = [*static_ids, *(f"asset-{n}" for n in range(1, 9))]
+    nothing = ask(gateway, {"placement": "elsewhere", "exclude_ids": known})
     assert (nothing.status_code, nothing.json["items"]) == (200, [])
     assert nothing.json["meta"] | {"request_id": "", "timings_ms": {}} == {
         "request_id": "",
@@ -269,3 +273,18 @@ def test_explain_and_search_pass_through(gateway: Gateway) -> None:
     assert gateway.recommender.last()["query"] == "q=Lieferkette+%C3%BCber+alles&count=2"
     for query in ("", "q=", "q=%20", "q=x&colour=red"):
         assert gateway.client.get(f"/v1/search?{query}", headers=gateway.headers()).status_code == 422
+
+
+def test_what_cannot_be_remembered_spoils_no_answer(gateway: Gateway) -> None:
+    gateway.recommender.catalogue[0]["image_url"] = "data:image/png;base64,AAAA"
+    assert [i["id"] for i in ask(gateway).json["items"]] == ["asset-1", "asset-2", "asset-3"]
+    gateway.recommender.status = 503
+    assert [i["id"] for i in ask(gateway).json["items"]] == ["asset-2", "asset-3"]
+
+
+def test_an_expired_asset_is_not_served_from_memory(gateway: Gateway) -> None:
+    gateway.recommender.catalogue[0]["expires_at"] = "2020-01-01T00:00:00Z"
+    gateway.recommender.catalogue[1]["expires_at"] = "2999-01-01T00:00:00Z"
+    ask(gateway)
+    gateway.recommender.status = 503
+    assert [i["id"] for i in ask(gateway).json["items"]] == ["asset-2", "asset-3"]

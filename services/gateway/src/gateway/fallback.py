@@ -133,7 +133,7 @@ class Fallback:
         return None if asset.id in self._withdrawn else asset
 
     def answer(self, request: RecommendationRequest) -> FallbackAnswer:
-        """The best that is left: this placement's last, then other placements', then the static list.
+        """The best that is left: this placement's last, then the static list, then other placements'.
 
         A filter is kept: what cannot be checked against it is not shown.
         """
@@ -145,8 +145,8 @@ class Fallback:
             others = [] if request.filter else [a for kept in self._good.values() for a in kept.values()]
         for source, tier, assets in (
             ("last_known_good", "popular", good),
-            ("last_known_good", "popular", others),
             ("static", "static", [] if request.filter else self._static),
+            ("last_known_good", "popular", others),
         ):
             shown = {a.id: a for a in assets if a.id not in unwanted and not a.expired(now)}
             if shown:
@@ -193,6 +193,7 @@ class Fallback:
             if asset_ids is None:
                 self._changed.clear()
                 self._good.clear()
+                self._withdrawn.clear()
                 return
             for asset_id in asset_ids:
                 self._withdrawn[asset_id] = None
