@@ -11,7 +11,17 @@ from flask import Flask, request
 
 from gateway import draining, edge_headers, limits, openapi, routing
 from gateway.access import AccessControl
-from gateway.api import assets, batch, buyers, clicks, delivery, pages, recommendations, signals
+from gateway.api import (
+    assets,
+    batch,
+    buyers,
+    clicks,
+    delivery,
+    pages,
+    recommendations,
+    signal_validation,
+    signals,
+)
 from gateway.click_queue import ClickQueue
 from gateway.fallback import Fallback, read_static_list
 from gateway.fallback_sharing import SharedFallback
@@ -128,6 +138,8 @@ def _routes(app: Flask, parts: Parts) -> tuple[Route, ...]:
         *recommendations.routes(parts, answers),
         *batch.routes(parts, answers),
         *signals.routes(parts),
+        *signal_validation.routes(parts),
+
         *assets.routes(parts),
         *buyers.routes(parts),
         *clicks.routes(parts, answers),

@@ -16,6 +16,7 @@ from recommender.api import buyers as buyer_routes
 from recommender.api import email as email_routes
 from recommender.api import problems
 from recommender.api import recommendations as recommendation_routes
+from recommender.api import signal_validation as signal_validation_routes
 from recommender.api import signals as signal_routes
 from recommender.api.requests import IdConverter
 from recommender.clients.embedder import EmbedderClient
@@ -45,6 +46,7 @@ from recommender.service.recommendations import RecommendationService
 from recommender.service.reconcile import Reconciler
 from recommender.service.replica import CatalogueReplica
 from recommender.service.search import SearchService
+from recommender.service.signal_validation import SignalValidator
 from recommender.service.signals import SignalService
 from recommender.service.uploading import AssetUpload
 from recommender.settings import RecommenderSettings
@@ -177,6 +179,9 @@ def create_app(
 
     app.register_blueprint(asset_routes.blueprint(assets, AssetImport(assets), uploads, previews, coverage))
     app.register_blueprint(signal_routes.blueprint(signals, clock))
+    validator = SignalValidator(engine, kinds, _is_bot)
+    app.register_blueprint(signal_validation_routes.blueprint(validator, clock))
+
     app.register_blueprint(recommendation_routes.blueprint(recommendations, estimator, search))
     app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))
     app.register_blueprint(email_routes.blueprint(EmailSlotService(engine, recommendations, replica, clock)))
