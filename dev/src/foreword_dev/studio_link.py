@@ -1,4 +1,4 @@
-"""Where the studio is: the link that sets it up while nobody works there yet, its plain address afterwards."""
+"""Where the studio is: the link that sets it up while nobody works there yet, then its plain address."""
 
 from __future__ import annotations
 

@@ -128,11 +128,21 @@ class Catalogue:
     def placement(self, placement_id: str) -> Document:
         return self._get("studio_placement", f"/v1/placements/{segment(placement_id)}")
 
-    def put_placement(self, placement_id: str, rules: Document) -> Document:
+    def put_placement(self, placement_id: str, rules: Document, actor: str, version: str = "") -> Document:
         path = f"/v1/placements/{segment(placement_id)}"
-        answer = self._send("studio_placement", "PUT", path, dumps(rules), _JSON)
-        self._parts.fallback.forget_all()
+        headers = {**_JSON, "X-Actor": actor, **({"If-Match": f'"{version}"'} if version else {})}
+        answer = self._send("studio_placement", "PUT", path, dumps(rules), headers)
+        self._parts.fallback.forget_all()  # what was remembered may be what is excluded now
         return self._document(answer)
+
+    def delete_placement(self, placement_id: str, actor: str) -> None:
+        path = f"/v1/placements/{segment(placement_id)}"
+        self._send("studio_placement", "DELETE", path, None, {"X-Actor": actor})
+        self._parts.fallback.forget_all()
+
+    def try_placement(self, rules: Document, asked: Document) -> Document:
+        """What would be recommended under these rules; nothing is stored."""
+        return self._post("studio_placement", "/v1/placements:preview", {"rules": rules, "request": asked})
 
     def _get(self, operation: str, path: str, **query: str | int) -> Document:
         asked = f"{path}?{urlencode(query)}" if query else path

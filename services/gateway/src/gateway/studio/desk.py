@@ -50,6 +50,11 @@ def me() -> User:
     return cast(User, g.user)
 
 
+def actor() -> str:
+    """How the recommender is told who sets a placement's rules."""
+    return f"studio:{me().email}"
+
+
 def is_fragment() -> bool:
     """Whether htmx asks, and a part of the page is enough."""
     return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers

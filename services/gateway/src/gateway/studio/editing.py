@@ -7,8 +7,10 @@ from typing import Any
 
 from flask import session
 
+from contract.placements import PlacementRules
+from gateway.studio.audit import Entry
 from gateway.studio.catalogue import Document
-from gateway.studio.desk import Desk, me
+from gateway.studio.desk import Desk, actor, me
 from gateway.studio.roles import Role
 from servicekit.errors import Forbidden, Unprocessable
 
@@ -16,6 +18,7 @@ WRITTEN = (
     "title", "summary", "body", "url", "type", "language", "topics", "personas", "industries", "regions",
     "stages", "status", "publish_at", "expires_at", "image_url", "equivalent_to", "metadata",
 )  # fmt: skip
+RULES = tuple(PlacementRules.model_fields)
 _TAGS = ("topics", "personas", "industries", "regions")
 _UNDO = "undo"
 _DONE = {"approved": "Approved", "draft": "Taken back to draft", "archived": "Archived"}
@@ -71,6 +74,8 @@ class Editing:
     def undo(self, entry_id: int) -> str:
         """Put back what an entry changed. → what was done, in words. Raises `Unprocessable` if it cannot."""
         entry = self._desk.audit.find(entry_id)
+        if entry.subject_kind == "placement":
+            return self._undo_placement(entry)
         if entry.subject_kind != "asset" or entry.before is None:
             raise Unprocessable("This change cannot be undone here.")
         if entry.action == "asset.deleted":
@@ -87,10 +92,22 @@ class Editing:
         self.change(entry.subject_id, entry.before, "Undone")
         return "Undone."
 
-    def offer_undo(self, address: str) -> None:
-        """The next page shows a button that takes the last change back."""
-        if address:
-            session[_UNDO] = address
+    def _undo_placement(self, entry: Entry) -> str:
+        if not me().role.may(Role.APPROVER):
+            raise Forbidden("Changing a placement needs the role approver.")
+        if entry.before is None:
+            self._desk.catalogue.delete_placement(entry.subject_id, actor())
+        else:
+            rules = {k: v for k, v in entry.before.items() if k in RULES and v is not None}
+            self._desk.catalogue.put_placement(entry.subject_id, rules, actor())
+        self._desk.note(
+            "placement.changed",
+            ("placement", entry.subject_id),
+            "Taken back",
+            before=entry.after,
+            after=entry.before,
+        )
+        return "Undone."
 
     @staticmethod
     def read_moment(text: str) -> str | None:
@@ -109,6 +126,12 @@ class Editing:
             raise Forbidden(
                 f"Changing {before} to {after} needs the role approver; yours is {me().role.value}."
             )
+
+
+def offer_undo(address: str) -> None:
+    """The next page shows a button that takes the last change back."""
+    if address:
+        session[_UNDO] = address
 
 
 def take_undo() -> str:

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from gateway.studio.catalogue import Document
 from gateway.studio.desk import Desk, go, is_fragment, me
 from gateway.studio.display import STAGES, STATUSES
-from gateway.studio.editing import Editing, fields_of
+from gateway.studio.editing import Editing, fields_of, offer_undo
 from gateway.studio.roles import Role, needs
 from servicekit.errors import BadRequest, Conflict, ForewordError, NotFound, PreconditionFailed, Unprocessable
 
@@ -73,7 +73,7 @@ def blueprint(desk: Desk) -> Blueprint:
                 )
             )
         if entry is not None:
-            editing.offer_undo(url_for("audit.undo_many", ids=str(entry)))
+            offer_undo(url_for("audit.undo_many", ids=str(entry)))
         return go("asset.page", "Saved." if entry else "Nothing had changed.", id=asset_id)
 
     @pages.post("/asset/status")
@@ -84,7 +84,7 @@ def blueprint(desk: Desk) -> Blueprint:
             raise Unprocessable("An asset is a draft, approved or archived.")
         entry = editing.set_status(_id(), wanted)
         if entry is not None:
-            editing.offer_undo(url_for("audit.undo_many", ids=str(entry)))
+            offer_undo(url_for("audit.undo_many", ids=str(entry)))
         return go("asset.page", _SAID[wanted], id=_id())
 
     @pages.post("/asset/stages")
@@ -104,14 +104,14 @@ def blueprint(desk: Desk) -> Blueprint:
             _id(), {"stages": wanted}, "Stage overruled" if wanted else "Stage left to the model"
         )
         if entry is not None:
-            editing.offer_undo(url_for("audit.undo_many", ids=str(entry)))
+            offer_undo(url_for("audit.undo_many", ids=str(entry)))
         return go("asset.page", "The stage is yours now." if wanted else "The model decides again.", id=_id())
 
     @pages.post("/asset/delete")
     @needs(Role.APPROVER)
     def delete() -> Response:
         entry = editing.delete(_id())
-        editing.offer_undo(url_for("audit.undo_many", ids=str(entry)))
+        offer_undo(url_for("audit.undo_many", ids=str(entry)))
         return go("library.page", "Deleted. It is served to nobody any more.")
 
     @pages.get("/asset/why")

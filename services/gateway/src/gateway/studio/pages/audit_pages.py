@@ -53,7 +53,8 @@ def blueprint(desk: Desk) -> Blueprint:
             return go("library.page", f"{done} of {len(numbers)} taken back. {problem}", "problem")
         entry = desk.audit.find(numbers[0])
         if len(numbers) == 1:
-            return go("asset.page", "Taken back.", id=entry.subject_id)
+            to = "placements.one" if entry.subject_kind == "placement" else "asset.page"
+            return go(to, "Taken back.", id=entry.subject_id)
         return go("library.page", f"{done} changes taken back.")
 
     return pages

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from gateway.studio.desk import Desk, go, is_fragment
 from gateway.studio.display import STAGES, STATUSES
-from gateway.studio.editing import Editing, read_tags
+from gateway.studio.editing import Editing, offer_undo, read_tags
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError, NotFound, Unprocessable
 
@@ -54,7 +54,7 @@ def blueprint(desk: Desk) -> Blueprint:
             message += " Not changed: " + "; ".join(failures[:3]) + ("; …" if len(failures) > 3 else "")
         back = {name: request.form.get(f"back_{name}", "") for name in ("q", "by", "status", "type", "stage")}
         undo = url_for("audit.undo_many", ids=",".join(map(str, entries))) if entries else ""
-        editing.offer_undo(undo)
+        offer_undo(undo)
         return go(
             "library.page", message, "problem" if failures else "done", **{k: v for k, v in back.items() if v}
         )

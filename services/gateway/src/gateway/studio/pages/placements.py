@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Blueprint, render_template, request
+from flask import Blueprint, make_response, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from gateway.studio.catalogue import Document
-from gateway.studio.desk import Desk, go, me
-from gateway.studio.placement_form import rules_of
+from gateway.studio.desk import Desk, actor, go, me
+from gateway.studio.display import STAGES
+from gateway.studio.editing import offer_undo
+from gateway.studio.placement_form import FIELDS, rows_of, rules_of
 from gateway.studio.roles import Role, needs
-from servicekit.errors import BadRequest, ForewordError, NotFound, Unprocessable
+from servicekit.errors import BadRequest, ForewordError, NotFound, PreconditionFailed, Unprocessable
+
+_KINDS = ("boost", "bury", "exclude", "quotas")
 
 
 def blueprint(desk: Desk) -> Blueprint:
@@ -25,39 +27,70 @@ def blueprint(desk: Desk) -> Blueprint:
     @pages.get("/placement")
     @needs(Role.VIEWER)
     def one() -> str:
-        return _page(_id(), None, "")
+        return _page(_id(), _rules(_id()) or {}, "")
 
     @pages.post("/placement")
     @needs(Role.APPROVER)
-    def save() -> Response | tuple[str, int]:
+    def save() -> Response:
         placement_id = _id()
         before = _rules(placement_id)
         try:
-            after = desk.catalogue.put_placement(placement_id, rules_of(request.form))
+            rules = rules_of(request.form)
+            after = desk.catalogue.put_placement(
+                placement_id, rules, actor(), request.form.get("version", "")
+            )
+        except PreconditionFailed:
+            told = "Not saved: somebody changed these rules in the meantime. Here they are."
+            return make_response(_page(placement_id, before or {}, told), 412)
         except (Unprocessable, BadRequest) as error:
             told = "; ".join(f"{f.pointer.strip('/')}: {f.detail}" for f in error.fields) or error.detail
-            return _page(placement_id, request.form, told), 422
-        desk.note(
+            return make_response(
+                _page(placement_id, {**(before or {}), **_tried()}, f"Not saved. {told}"), 422
+            )
+        entry = desk.note(
             "placement.changed", ("placement", placement_id), "Rules changed", before=before, after=after
         )
-        return go("placements.one", "Saved. The next answer follows these rules.", id=placement_id)
+        offer_undo(url_for("audit.undo_many", ids=str(entry)))
+        told = " ".join(w["detail"] for w in after.get("warnings") or ())
+        return go(
+            "placements.one", f"Saved; the next answer follows these rules. {told}".strip(), id=placement_id
+        )
 
-    @pages.get("/placement/preview")
+    @pages.post("/placement/clear")
+    @needs(Role.APPROVER)
+    def clear() -> Response:
+        placement_id = _id()
+        before = _rules(placement_id)
+        if before is not None:
+            desk.catalogue.delete_placement(placement_id, actor())
+            entry = desk.note(
+                "placement.cleared", ("placement", placement_id), "All rules taken away", before=before
+            )
+            offer_undo(url_for("audit.undo_many", ids=str(entry)))
+        return go("placements.page", f"{placement_id} has no rules of its own any more.")
+
+    def _tried() -> Document:
+        try:
+            return rules_of(request.form)
+        except Unprocessable:
+            return {}
+
+    @pages.post("/placement/preview")
     @needs(Role.VIEWER)
     def preview() -> str:
-        """What a buyer would see here now; who is asked for matters only to those who may see buyers."""
-        asked: Document = {"placement": _id(), "count": 5, "explain": "summary"}
-        who = request.args.get("who", "").strip()
+        """What a buyer would see here under the rules in the form, which need not be saved yet."""
+        asked: Document = {"count": 5, "explain": "summary", "placement": _id()}
+        who = request.form.get("who", "").strip()
         if who and me().role.may(Role.EDITOR):
             asked["user_id"] = who
-        stage = request.args.get("stage", "")
-        if stage:
+        stage = request.form.get("stage", "")
+        if stage in STAGES:
             asked["filter"] = {"must": [{"field": "stage", "any_of": [stage]}]}
         try:
-            answer, problem = desk.catalogue.recommend(asked), ""
+            answer, problem = desk.catalogue.try_placement(rules_of(request.form), asked), ""
         except ForewordError as error:
             answer, problem = {}, error.detail
-        return render_template("placement_preview.html", answer=answer, problem=problem, who=who)
+        return render_template("placement_preview.html", answer=answer, problem=problem)
 
     def _rules(placement_id: str) -> Document | None:
         try:
@@ -65,13 +98,14 @@ def blueprint(desk: Desk) -> Blueprint:
         except NotFound:
             return None
 
-    def _page(placement_id: str, form: Any, problem: str) -> str:
+    def _page(placement_id: str, rules: Document, problem: str) -> str:
         base = (desk.parts.settings.public_url or request.host_url).rstrip("/")
         return render_template(
             "placement.html",
             id=placement_id,
-            rules=_rules(placement_id) or {},
-            form=form,
+            rules=rules,
+            rows={kind: rows_of(rules, kind) for kind in _KINDS},
+            fields=FIELDS,
             problem=problem,
             base=base,
             history=desk.audit.of("placement", placement_id),
