@@ -50,7 +50,7 @@ _DELETE = """
 UPDATE recommender.assets SET deleted_at = %(now)s, updated_at = %(now)s, revision = %(revision)s,
     change = %(revision)s, title = '', url = '', url_key = '', summary = NULL, body = NULL, topics = '{}',
     personas = '{}', industries = '{}', regions = '{}', stages = NULL, status = 'archived', image_url = NULL,
-    equivalent_to = NULL, metadata = '{}', record_hash = '\\x', text_hash = '\\x'
+    metadata = '{}', record_hash = '\\x', text_hash = '\\x'
 WHERE asset_id = %(asset_id)s AND deleted_at IS NULL
 """
 
