@@ -94,6 +94,8 @@ def _alert(objective: Objective, rates: Sequence[BurnRate], severity: str) -> di
     return {
         "alert": objective.alert,
         "expr": " or ".join(f"({_burning(objective, rate)})" for rate in rates),
+        # An alert that names the part that is away comes sooner, and inhibits this one.
+        "for": "2m",
         "labels": {"severity": severity, "slo": objective.name},
         "annotations": alert_annotations(
             objective.alert,

@@ -15,7 +15,7 @@ import yaml
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring import alerts, burn_rates, objectives
+from monitoring import alerts, burn_rates, metric_table, objectives
 from monitoring.marketing_and_it import marketing_and_it
 from monitoring.overview import overview
 
@@ -49,6 +49,7 @@ def files() -> dict[Path, str]:
     made = {
         ROOT / "rules" / "foreword.yaml": _NOTE + _yaml({"groups": groups}),
         ROOT / "prometheus-rule.yaml": _NOTE + _yaml(resource),
+        metric_table.PAGE: metric_table.page(),
     }
     for name, built in dashboards().items():
         made[ROOT / "dashboards" / f"{name}.json"] = _json(built)

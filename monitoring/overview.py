@@ -124,7 +124,7 @@ def _gateway(made: dashboard.Dashboard) -> None:
                     "key: {{reason}}",
                 ),
                 Query(f"sum(rate(foreword_gateway_rate_limited_total{{{NS}}}{RATE}))", "over the limit"),
-                Query(f"sum(foreword_gateway_clicks_waiting_count{{{NS}}})", "clicks waiting"),
+                Query(f"sum(foreword_gateway_click_queue_clicks{{{NS}}})", "clicks waiting"),
             ],
         )
     )

@@ -31,7 +31,7 @@ QUIET_ROUTES = frozenset({"/livez", "/readyz"})
 _MOST_VALUES = 50
 
 # A second series beside each counter and bucket, which Prometheus does not read as a start time.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,20 @@
+"""The shape of one alert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitoring.runbooks import alert_annotations
+
+
+def rule(
+    alert: str, expr: str, wait: str | None, severity: str, summary: str, description: str, **labels: str
+) -> dict[str, Any]:
+    """An alerting rule; `wait` is how long `expr` must hold, None for not at all."""
+    return {
+        "alert": alert,
+        "expr": expr,
+        **({"for": wait} if wait else {}),
+        "labels": {"severity": severity, **labels},
+        "annotations": alert_annotations(alert, summary=summary, description=description),
+    }
