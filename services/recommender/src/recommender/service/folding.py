@@ -15,7 +15,7 @@ from recommender.numeric.fold_state import fold_state
 from recommender.service.clock import Clock
 from recommender.service.meters import SignalMeters
 from recommender.store import buyers as store
-from recommender.store.buyers import BuyerRow
+from recommender.store.buyers import BuyerRow, FoldedState
 
 _BLOCK = 100
 _RULES_CHECK = timedelta(minutes=1)
@@ -84,17 +84,13 @@ class Folder:
         states = {
             buyer_id: fold_state(signals, self._kinds, now.timestamp()) for buyer_id, signals in logs.items()
         }
-        with self._engine.begin() as writing:
-            for row in sorted(rows, key=lambda r: r.buyer_id):
-                store.save_state(
-                    writing,
-                    row.buyer_id,
-                    row.version,
-                    self.fingerprint,
-                    states[row.buyer_id].to_bytes(),
-                    now,
-                    moment(states[row.buyer_id].last_at),
-                )
+        folded = [
+            FoldedState(id_, row.version, states[id_].to_bytes(), moment(states[id_].last_at))
+            for id_, row in ((row.buyer_id, row) for row in rows)
+        ]
+        if folded:
+            with self._engine.begin() as writing:
+                store.save_states(writing, folded, self.fingerprint, now)
         self._meters.folds.inc(len(rows))
         self._meters.fold_seconds.observe(time.perf_counter() - started)
         return states

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -162,16 +162,30 @@ def account_outcomes(connection: sa.Connection, account_id: int) -> list[LoggedS
     return [LoggedSignal(row[0], row[1], None, row[2], None) for row in rows]
 
 
-def save_state(
-    connection: sa.Connection,
-    buyer_id: int,
-    version: int,
-    fingerprint: str,
-    state: bytes,
-    at: datetime,
-    last_at: datetime | None,
+class FoldedState(NamedTuple):
+    """A buyer's state, the version of the log that it was folded at, and the time of the last signal in it."""
+
+    buyer_id: int
+    version: int
+    state: bytes
+    last_at: datetime | None
+
+
+def save_states(
+    connection: sa.Connection, folded: Sequence[FoldedState], fingerprint: str, at: datetime
 ) -> None:
-    """Keep a folded state and the time of its last signal, unless a newer state is there already."""
+    """Keep folded states, unless newer ones are there already; in the order of buyers, as others lock them."""
+    rows = [
+        {
+            "buyer": one.buyer_id,
+            "version": one.version,
+            "fingerprint": fingerprint,
+            "state": one.state,
+            "at": at,
+            "last_at": one.last_at,
+        }
+        for one in sorted(folded, key=lambda one: one.buyer_id)
+    ]
     connection.exec_driver_sql(
         "INSERT INTO recommender.profiles AS p (buyer_id, version, fingerprint, state, folded_at, last_at) "
         "SELECT %(buyer)s, %(version)s, %(fingerprint)s, %(state)s, %(at)s, %(last_at)s WHERE EXISTS "
@@ -179,18 +193,12 @@ def save_state(
         "ON CONFLICT (buyer_id) DO UPDATE SET version = excluded.version, fingerprint = excluded.fingerprint, "
         "state = excluded.state, folded_at = excluded.folded_at, last_at = excluded.last_at "
         "WHERE p.version < excluded.version OR p.fingerprint <> excluded.fingerprint",
-        {
-            "buyer": buyer_id,
-            "version": version,
-            "fingerprint": fingerprint,
-            "state": state,
-            "at": at,
-            "last_at": last_at,
-        },
+        rows,
     )
     connection.exec_driver_sql(
-        "UPDATE recommender.buyers SET stale = false WHERE buyer_id = %s AND version = %s AND stale",
-        (buyer_id, version),
+        "UPDATE recommender.buyers SET stale = false "
+        "WHERE buyer_id = %(buyer)s AND version = %(version)s AND stale",
+        rows,
     )
 
 
