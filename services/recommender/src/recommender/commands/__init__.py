@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from recommender.commands.embed_share import embed_share
 from recommender.commands.evaluate import evaluate
 from recommender.commands.learn import learn
 from recommender.commands.report import report
+from recommender.commands.retention import retention
 from recommender.commands.simulate import simulate
 
 
@@ -15,5 +17,5 @@ def group() -> None:
     """Commands that need the recommender's code."""
 
 
-for _command in (evaluate, learn, report, simulate):
+for _command in (embed_share, evaluate, learn, report, retention, simulate):
     group.add_command(_command)

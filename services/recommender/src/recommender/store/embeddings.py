@@ -41,6 +41,17 @@ class CatalogueChange:
     vector: NDArray[np.float32] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Part `index` of `count` (from 0) of all assets, by a hash of their ids that never changes."""
+
+    index: int
+    count: int
+
+
+WHOLE = Share(0, 1)
+_IN_SHARE = "('x' || left(md5(a.asset_id), 8))::bit(32)::int8 %% %(shares)s = %(share)s"
+
 Vectors = NDArray[np.float32]
 # Longer than encoding a block can take; after it the work of a replica that died is taken up by another.
 LEASE_SECONDS = 120
@@ -92,10 +103,10 @@ def newest_edit_age(connection: sa.Connection, change: int) -> float | None:
     return None if age is None else float(age)
 
 
-_PENDING = """
+_PENDING = f"""
 UPDATE recommender.assets SET embedding_retry_at = %(now)s::timestamptz + make_interval(secs => %(lease)s)
 WHERE asset_id IN (SELECT a.asset_id FROM recommender.assets a WHERE a.deleted_at IS NULL AND a.status <> 'archived'
-  AND (a.embedding_retry_at IS NULL OR a.embedding_retry_at <= %(now)s)
+  AND {_IN_SHARE} AND (a.embedding_retry_at IS NULL OR a.embedding_retry_at <= %(now)s)
   AND NOT EXISTS (SELECT FROM recommender.embeddings e
                   WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s AND e.text_hash = a.text_hash)
 ORDER BY (a.status = 'approved') DESC, a.updated_at LIMIT %(limit)s FOR UPDATE OF a SKIP LOCKED)
@@ -103,12 +114,21 @@ RETURNING asset_id, text_hash, title, summary, body, updated_at
 """
 
 
-def claim_pending(connection: sa.Connection, model_id: str, limit: int, now: datetime) -> list[PendingAsset]:
+def claim_pending(
+    connection: sa.Connection, model_id: str, limit: int, now: datetime, share: Share = WHOLE
+) -> list[PendingAsset]:
     """Assets without a vector of this model, leased so that replicas share the work.
 
     A lease and not a lock: encoding takes long, and writers must not wait for it. Commit before encoding.
     """
-    parameters = {"model": model_id, "limit": limit, "now": now, "lease": LEASE_SECONDS}
+    parameters = {
+        "model": model_id,
+        "limit": limit,
+        "now": now,
+        "lease": LEASE_SECONDS,
+        "share": share.index,
+        "shares": share.count,
+    }
     rows = connection.exec_driver_sql(_PENDING, parameters)
     return [PendingAsset(row[0], bytes(row[1]), row[2], row[3], row[4], row[5]) for row in rows]
 
@@ -130,6 +150,17 @@ def pending_count(connection: sa.Connection, model_id: str | None) -> tuple[int,
         {"model": model_id},
     ).one()
     return int(row[0]), float(row[1])
+
+
+def pending_in_share(connection: sa.Connection, model_id: str, share: Share) -> bool:
+    """Whether an asset of this share still waits for a vector of this model, those left out that were refused."""
+    found = connection.exec_driver_sql(
+        f"SELECT EXISTS (SELECT FROM recommender.assets a WHERE a.deleted_at IS NULL AND a.status <> 'archived' "
+        f"AND a.embedding_failures = 0 AND {_IN_SHARE} AND NOT EXISTS (SELECT FROM recommender.embeddings e "
+        "WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s AND e.text_hash = a.text_hash))",
+        {"model": model_id, "share": share.index, "shares": share.count},
+    )
+    return bool(found.scalar_one())
 
 
 def save_embeddings(
