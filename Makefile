@@ -63,7 +63,7 @@ bench: bench-ranking bench-import ## Measure speed, as ratios within one run
 
 .PHONY: bench-ranking
 bench-ranking: $(READY) ## Time the ranking function
-	$(BIN)/python bench/ranking.py
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python bench/ranking.py
 
 .PHONY: bench-import
 bench-import: $(READY) ## Time an import against the model and the database alone; writes docs/performance.md

@@ -42,6 +42,7 @@ TERMS = (
     "language_match",
     "tag_affinity",
     "group_gap",
+    "unproven",
 )
 """The score terms in the order in which they are added up."""
 GOALS = ("advance", "nurture", "reactivate")
@@ -111,7 +112,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class RankingConfig:
-    """What decides the order. `weights` and `goals` are in the order of TERMS."""
+    """What decides the order. `weights` and `goals` are in the order of TERMS.
+
+    A term counts weight × (curve(value) + unproven × unproven_curve(value)), where `unproven` is 1 for an
+    asset that nobody engaged with and falls to 0: what holds of proven assets need not hold of new ones.
+    """
 
     name: str
     version: int
@@ -122,6 +127,7 @@ class RankingConfig:
     quality: QualitySettings
     weights: tuple[float, ...]
     curves: Mapping[str, Curve]
+    unproven_curves: Mapping[str, Curve]
     goals: Mapping[str, tuple[float, ...]]
     fatigue: FatigueSettings
     rerank: RerankSettings
@@ -162,8 +168,8 @@ def _settings(kind: type[T], root: Mapping[str, Any], place: str, mistakes: list
     return kind(**values)
 
 
-def _curves(root: Mapping[str, Any], mistakes: list[str]) -> dict[str, Curve]:
-    table = _Table(root.get("curves", {}), "curves", mistakes)
+def _curves(root: Mapping[str, Any], place: str, mistakes: list[str]) -> dict[str, Curve]:
+    table = _Table(root.get(place, {}), place, mistakes)
     table.strays(TERMS)
     curves = {}
     for term, shape in table.table.items():
@@ -173,7 +179,7 @@ def _curves(root: Mapping[str, Any], mistakes: list[str]) -> dict[str, Curve]:
             fine = all(isinstance(v, int | float) and abs(v) < 1e9 for v in (*x, *y))
             fine = fine and all(a < b for a, b in pairwise(x))
         if not fine:
-            mistakes.append(f"[curves.{term}] needs x (ascending) and y of the same length, at least 2")
+            mistakes.append(f"[{place}.{term}] needs x (ascending) and y of the same length, at least 2")
             continue
         curves[term] = Curve(tuple(map(float, x or ())), tuple(map(float, y or ())))
     return curves
@@ -191,7 +197,7 @@ def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfi
         "freshness",
         "quality",
     )
-    known += ("terms", "curves", "goals", "fatigue", "rerank", "notes")
+    known += ("terms", "curves", "unproven_curves", "goals", "fatigue", "rerank", "notes")
     mistakes += [f"{key}: unknown section" for key in root if key not in known]
     name, version = root.get("name"), root.get("version")
     if not isinstance(name, str) or not name:
@@ -218,7 +224,8 @@ def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfi
         freshness=_settings(FreshnessSettings, root, "freshness", mistakes),
         quality=_settings(QualitySettings, root, "quality", mistakes),
         weights=tuple(float(terms.number(t, least=-1e6, default=0.0)) for t in TERMS),
-        curves=MappingProxyType(_curves(root, mistakes)),
+        curves=MappingProxyType(_curves(root, "curves", mistakes)),
+        unproven_curves=MappingProxyType(_curves(root, "unproven_curves", mistakes)),
         goals=MappingProxyType(goals),
         fatigue=_settings(FatigueSettings, root, "fatigue", mistakes),
         rerank=_settings(RerankSettings, root, "rerank", mistakes),
@@ -257,6 +264,7 @@ def ranking_config_table(config: RankingConfig) -> dict[str, Any]:
         "quality": asdict(config.quality),
         "terms": dict(zip(TERMS, config.weights, strict=True)),
         "curves": {t: {"x": list(c.x), "y": list(c.y)} for t, c in config.curves.items()},
+        "unproven_curves": {t: {"x": list(c.x), "y": list(c.y)} for t, c in config.unproven_curves.items()},
         "goals": {g: dict(zip(TERMS, f, strict=True)) for g, f in config.goals.items()},
         "fatigue": asdict(config.fatigue),
         "rerank": asdict(config.rerank),

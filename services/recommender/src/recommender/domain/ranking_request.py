@@ -19,8 +19,10 @@ class PlacementRules:
     """What the content team set for a placement.
 
     `pin`: ids shown first, in this order, where eligible and not yet engaged with. `boost` and `bury` add to
-    and take from the score of what a filter holds for. `exclude`, `exclude_ids`: never shown. `most_of_type`:
-    at most so many of one type in an answer; `most_shows`: at most so many shows of an asset to one buyer.
+    and take from the score of what a filter holds for. `exclude`, `exclude_ids`: never shown. `quotas`: of
+    what a filter holds for, at most so many in an answer; `most_of_type`: at most so many of one type;
+    `most_shows`: at most so many shows of an asset to one buyer, who then rests from it for `rest_days` (None:
+    as the configuration says). `static`: ids shown first where nothing is known of the buyer or of anybody.
     """
 
     pin: tuple[str, ...] = ()
@@ -30,6 +32,14 @@ class PlacementRules:
     exclude_ids: frozenset[str] = frozenset()
     most_of_type: int | None = None
     most_shows: int | None = None
+    rest_days: float | None = None
+    quotas: tuple[tuple[Filter, int], ...] = ()
+    static: tuple[str, ...] = ()
+
+    @property
+    def limits_kinds(self) -> bool:
+        """Whether the best candidates may not be enough to fill an answer."""
+        return bool(self.quotas) or self.most_of_type is not None
 
 
 NO_RULES = PlacementRules()

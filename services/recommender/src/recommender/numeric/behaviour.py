@@ -58,7 +58,7 @@ class AlignedBehaviour:
     `popularity` float64 [N, H] decayed to `as_of`; `buyers` float64 [N] distinct buyers ever;
     `impressions`, `clicks` float64 [N]; `index` int32 [N], the position in `Behaviour.asset_ids` or -1;
     `together_index` int32 [N], the row in `Behaviour.together` or -1, and `row_of_together` int64 [A'],
-    its inverse.
+    its inverse; `taste` float32 [N, F], where the assets lie among like-minded readers, zeros where unknown.
     """
 
     def __init__(self, behaviour: Behaviour, catalogue: Catalogue, index: NDArray[np.int32]) -> None:
@@ -79,6 +79,10 @@ class AlignedBehaviour:
         self.row_of_together[self.together_index[self.together_index >= 0]] = np.flatnonzero(
             self.together_index >= 0
         )
+        taste = behaviour.kindred.assets
+        placed = known & (index < len(taste))
+        self.taste = np.zeros((n, taste.shape[1]), dtype=np.float32)
+        self.taste[placed] = taste[index[placed]]
         self._catalogue = catalogue
         self._orders: dict[tuple[str, int], NDArray[np.int64]] = {}
 

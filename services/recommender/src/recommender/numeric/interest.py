@@ -39,15 +39,10 @@ class Interest:
         norm = float(np.linalg.norm(total))
         return total / np.float32(norm) if norm > 0 else total
 
-    def attended(self, most: int) -> tuple[F32, Floats]:
-        """The `most` weightiest engagements: vectors float32 [most, d] and weights [most], zeros where
-        fewer.
-        """
-        vectors = np.zeros((most, self.vectors.shape[1]), dtype=np.float32)
-        weights = np.zeros(most)
+    def attended(self, most: int) -> tuple[F32, F32]:
+        """The `most` weightiest engagements or fewer: vectors float32 [E, d] and weights float32 [E]."""
         chosen = np.lexsort((-self.last_at, -self.long))[:most]
-        vectors[: len(chosen)], weights[: len(chosen)] = self.vectors[chosen], self.long[chosen]
-        return vectors, weights
+        return self.vectors[chosen], self.long[chosen].astype(np.float32)
 
 
 def read_interest(

@@ -5,7 +5,7 @@ catalogue.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -17,6 +17,7 @@ from recommender.numeric.text_space import LastUsed
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 MOST_TAGS = 12
+MOST_MATCHES = 64
 ABSENT = -2
 """The buyer says nothing of this field."""
 MISMATCHED = -1
@@ -26,19 +27,17 @@ UNTAGGED_MATCH = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TagTable:
-    """`index[(field, value)]` numbers the tags; `of_row` int32 [N, MOST_TAGS], padded with `len(index)`;
-    `count` float64 [N]; `tagged[field]` bool [N]; `type_of_row` int32 [N], the number of the asset's type."""
+    """`index[(field, value)]` numbers the tags; `of_row` int32 [N, M], M ≤ MOST_TAGS, padded with
+    `len(index)`; `count` float64 [N]; `tagged[field]` bool [N]; `type_of_row` int32 [N], the number of the
+    asset's type.
+    """
 
     index: Mapping[tuple[str, str], int]
     of_row: NDArray[np.int32]
     count: Floats
     tagged: Mapping[str, NDArray[np.bool_]]
     type_of_row: NDArray[np.int32]
-
-    @property
-    def most(self) -> int:
-        """How many tags an asset carries at most."""
-        return int(self.count.max(initial=0.0))
+    _matches: dict[tuple[str, int], Floats] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -47,13 +46,19 @@ class TagTable:
     def find(self, field: str, value: str | None) -> int:
         return ABSENT if value is None else self.index.get((field, value), MISMATCHED)
 
-    def match(self, field: str, wanted: Rows, rows: Rows, carried: NDArray[np.int32]) -> Floats:
-        """float64 [B, K]: 1 where the asset carries the buyer's tag `wanted` [B], a half where it has
-        none of the field, else 0; 0 for a buyer of whom nothing is said. `carried` is `of_row[rows]`.
+    def match(self, field: str, wanted: int) -> Floats:
+        """float64 [N]: 1 where the asset carries the tag `wanted`, a half where it has none of the field,
+        else 0. Kept for the next buyer who says the same.
         """
-        carries = (carried == wanted[:, None, None]).any(axis=2) & (wanted >= 0)[:, None]
-        matched = np.where(carries, 1.0, np.where(self.tagged[field][rows], 0.0, UNTAGGED_MATCH))
-        return np.where((wanted >= MISMATCHED)[:, None], matched, 0.0)
+        key = (field, wanted)
+        if key not in self._matches:
+            carries = (self.of_row == wanted).any(axis=1) if wanted >= 0 else np.zeros(len(self.count), bool)
+            matched = np.where(carries, 1.0, np.where(self.tagged[field], 0.0, UNTAGGED_MATCH))
+            if len(self._matches) >= MOST_MATCHES:
+                self._matches.clear()
+            self._matches[key] = matched
+            return matched
+        return self._matches[key]
 
     def affinity(self, rows: Rows, weights: Floats) -> Floats:
         """float64 [size]: the share of the weight that lies on assets with each tag, the padding's 0."""
@@ -67,12 +72,11 @@ class TagTable:
         return share
 
     def mean(self, values: Floats, rows: Rows, carried: NDArray[np.int32]) -> Floats:
-        """float64 [B, K]: the mean of each buyer's `values` [B, size] over each asset's tags."""
-        who = np.arange(len(values))[:, None]
-        total = np.zeros(rows.shape)
-        for slot in range(self.most):  # added in one order, whatever the block
-            total += values[who, carried[:, :, slot]]
-        mean: Floats = np.minimum(1.0, total / np.maximum(1.0, self.count[rows]))
+        """float64 [K]: the mean of a buyer's `values` [size] over each asset's tags; `carried` is
+        `of_row[rows]`.
+        """
+        total = values.take(carried).sum(axis=1)
+        mean: Floats = np.minimum(1.0, total / np.maximum(1.0, self.count.take(rows)))
         return mean
 
 
@@ -98,12 +102,13 @@ def _make_table(catalogue: Catalogue) -> TagTable:
         # The last ones are the most general, so a long list loses its middle.
         chosen = tags if len(tags) <= MOST_TAGS else tags[: MOST_TAGS - 2] + tags[-2:]
         lists.append([index.setdefault(tag, len(index)) for tag in chosen])
-    of_row = np.full((len(catalogue), MOST_TAGS), len(index), dtype=np.int32)
+    most = max((len(numbers) for numbers in lists), default=0)
+    of_row = np.full((len(catalogue), max(1, most)), len(index), dtype=np.int32)
     for row, numbers in enumerate(lists):
         of_row[row, : len(numbers)] = numbers
     tagged = {
-        field: np.array([bool(getattr(card, field)) for card in catalogue.cards], dtype=np.bool_)
-        for field in ("personas", "industries")
+        name: np.array([bool(getattr(card, name)) for card in catalogue.cards], dtype=np.bool_)
+        for name in ("personas", "industries")
     }
     count = np.array([len(numbers) for numbers in lists], dtype=np.float64)
     types = np.array([index[("type", card.type)] for card in catalogue.cards], dtype=np.int32)

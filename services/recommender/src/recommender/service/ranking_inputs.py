@@ -82,9 +82,7 @@ def prepare(
     personal = request.personalise
     profile = request.profile if personal else empty_profile()
     account = request.account_profile if personal else None
-    dimension = catalogue.vectors.shape[1]
-    queries = np.zeros((5, dimension), dtype=np.float32)
-    queries[0], queries[1] = interest.query(interest.recent), interest.query(interest.long)
+    queries = {0: interest.query(interest.recent), 1: interest.query(interest.long)}
     gap = np.zeros(tags.size)
     colleagues = None
     if account is not None and account.asset_ids:
@@ -97,14 +95,15 @@ def prepare(
     if request.query_vector is not None:
         queries[4] = space.centred_text(request.query_vector, request.language)
     attended, attention = interest.attended(settings.attended)
+    asked = tuple(q for q, vector in queries.items() if vector.any())
     kindred = scene.behaviour.kindred
     place = kindred.place(scene.aligned.index[interest.rows], interest.long)
     nearby = np.zeros(1)
     if place.any():
         nearby = kindred.chosen_nearby(place, len(scene.behaviour.asset_ids), KINDRED_HALF_LIFE, scene.now)
     inputs = BuyerInputs(
-        queries=queries,
-        attended=attended,
+        directions=np.concatenate([*(queries[q][None] for q in asked), attended]),
+        asked=asked,
         attention=attention,
         stage=request.stage if personal else None,
         language_share=_languages(space, interest, request.language),
@@ -195,13 +194,14 @@ def _suppressed(
             equivalents(row)
     cap = scene.config.fatigue
     most = request.rules.most_shows or cap.cap_shows
+    rest_days = request.rules.rest_days or cap.cap_days
     shows = {}
     for i, asset_id in enumerate(profile.shown_ids):
         if (row := row_of.get(asset_id)) is None:
             continue
         count, last = float(profile.shown_count[i]), float(profile.shown_last_at[i])
         shows[row] = (count, last)
-        if most and count >= most and scene.now - last < cap.cap_days * DAY:
+        if most and count >= most and scene.now - last < rest_days * DAY:
             why.setdefault(row, "capped")
     return why, shows
 

@@ -16,14 +16,18 @@ from recommender.domain.ranking_request import RankRequest
 from recommender.numeric.behaviour import Behaviour
 from recommender.numeric.candidates import Pool, VectorSearch, merge
 from recommender.numeric.interest import read_interest
-from recommender.numeric.ranking import ALL_TERMS, FATIGUE, RULE, contributions, fatigue, total
-from recommender.numeric.score_terms import FIT, NEXT, score_terms
+from recommender.numeric.ranking import ALL_TERMS, FATIGUE, RULE, fatigue, score_parts, total
+from recommender.numeric.score_terms import FIT, NEXT
 from recommender.numeric.selection import top
 from recommender.service.ranking_inputs import Prepared, Scene, newest, prepare, set_scene, together_rows
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+_BOOSTED = 50
+"""Of each boost so many assets, the newest, are looked at whatever else speaks for them."""
+CACHED = 16
+"""So many buyers' terms stay in the processor's cache while they are weighed and added."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,24 +95,25 @@ def find_candidates(
         pool = pools.of(prepared[members[0]].request)
         if len(pool.rows()) <= quotas.width:
             continue
-        asked = [
-            (b, q)
-            for b in members
-            for q, quota in enumerate(wanted)
-            if quota and prepared[b].inputs.queries[q].any()
-        ]
+        asked = [(b, q) for b in members for q in prepared[b].inputs.asked if wanted[q]]
         if not asked:
             continue
-        vectors = np.stack([prepared[b].inputs.queries[q] for b, q in asked])
+        vectors = np.stack([_query(prepared[b], q) for b, q in asked])
         # As many more as are suppressed, so that the quota is met whatever the nearest ones are.
         k = max(wanted[q] + len(prepared[b].suppressed) for b, q in asked)
         _, rows = search.search(vectors, min(k, len(pool.rows())), pool.eligible)
         for (b, q), found in zip(asked, rows, strict=True):
             near[b].append((found[found >= 0], wanted[q]))
-    return [_merged(scene, pools.of(p.request), p, n) for p, n in zip(prepared, near, strict=True)]
+    return [_merged(scene, pools, p, n) for p, n in zip(prepared, near, strict=True)]
 
 
-def _merged(scene: Scene, pool: Pool, buyer: Prepared, near: list[tuple[Rows, int]]) -> Rows:
+def _query(buyer: Prepared, q: int) -> NDArray[np.float32]:
+    vector: NDArray[np.float32] = buyer.inputs.directions[buyer.inputs.asked.index(q)]
+    return vector
+
+
+def _merged(scene: Scene, pools: Pools, buyer: Prepared, near: list[tuple[Rows, int]]) -> Rows:
+    pool = pools.of(buyer.request)
     quotas = scene.config.candidates
     blocked = np.zeros(len(scene.catalogue), dtype=np.bool_)
     if buyer.suppressed:
@@ -127,7 +132,13 @@ def _merged(scene: Scene, pool: Pool, buyer: Prepared, near: list[tuple[Rows, in
     if buyer.inputs.stage is not None:
         best = {int((buyer.inputs.stage @ matrix).argmax()) for matrix in (FIT, NEXT)}
         sources += [(pool.fitting(s), quotas.stage) for s in sorted(best)]
-    pinned = [row for a in buyer.request.rules.pin if (row := scene.catalogue.row_of.get(a)) is not None]
+    rules = buyer.request.rules
+    first = (*rules.pin, *rules.static)
+    pinned = [row for a in first if (row := scene.catalogue.row_of.get(a)) is not None]
+    for rule, _ in rules.boost:  # what is boosted must be looked at, else the boost could do nothing
+        lifted = pool.rows()[pools.mask(rule)[pool.rows()]]
+        newest_first = lifted[top(scene.catalogue.published_at[lifted], _BOOSTED)]
+        sources.append((newest_first, _BOOSTED))
     if pinned:
         rows = np.array(pinned, dtype=np.int64)
         sources.insert(0, (rows[pool.eligible[rows]], len(pinned) * 1_000_000))
@@ -138,17 +149,33 @@ def score(
     scene: Scene, pools: Pools, prepared: Sequence[Prepared], found: Sequence[Rows], *, width: int
 ) -> list[Scored]:
     """Score each buyer's candidates; `width` pads them all to one shape, whatever the block."""
-    rows = np.zeros((len(prepared), width), dtype=np.int64)
-    for b, own in enumerate(found):
-        rows[b, : len(own)] = own
     if not len(scene.catalogue) or not width:
         nothing = np.empty((len(ALL_TERMS), 0))
         return [Scored(np.empty(0, dtype=np.int64), nothing, np.empty(0)) for _ in prepared]
-    inputs = [p.inputs for p in prepared]
-    values = score_terms(
-        scene.catalogue, scene.space, scene.tags, scene.behaviour, scene.config, inputs, rows, scene.now
+    scored: list[Scored] = []
+    for start in range(0, len(prepared), CACHED):
+        some = slice(start, start + CACHED)
+        scored += _score_some(scene, pools, prepared[some], found[some], width)
+    return scored
+
+
+def _score_some(
+    scene: Scene, pools: Pools, prepared: Sequence[Prepared], found: Sequence[Rows], width: int
+) -> list[Scored]:
+    rows = np.zeros((len(prepared), width), dtype=np.int64)
+    for b, own in enumerate(found):
+        rows[b, : len(own)] = own
+    parts = score_parts(
+        scene.catalogue,
+        scene.space,
+        scene.tags,
+        scene.behaviour,
+        scene.config,
+        [p.inputs for p in prepared],
+        [p.request.goal for p in prepared],
+        rows,
+        scene.now,
     )
-    parts = contributions(values, scene.config, [p.request.goal for p in prepared])
     for b, (buyer, own) in enumerate(zip(prepared, found, strict=True)):
         _add_extras(scene, pools, buyer, own, parts[:, b, : len(own)])
     scores = total(parts)
