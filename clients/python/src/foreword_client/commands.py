@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from foreword_client.client import Client, ForewordUnavailable, RequestRefused
+from foreword_client.email_batch import RecipientsUnreadable, run_share
 from foreword_client.importing import (
     FileUnreadable,
     ImportReport,
@@ -101,3 +102,32 @@ def _tell(console: Console, report: ImportReport) -> None:
     console.print(f"{report.path.name}: {counts}{resumed}", highlight=False)
     for problem in report.problems:
         console.print(f"  {problem}", style="yellow", highlight=False, markup=False)
+
+
+@group.command("email-batch")
+@click.argument("recipients", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--index", envvar="JOB_COMPLETION_INDEX", type=click.IntRange(min=0), default=0)
+@click.option("--of", "count", envvar="FOREWORD_SHARES", type=click.IntRange(min=1), default=1)
+@click.option("--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True)
+@click.option("--key", envvar="FOREWORD_KEY", help="Secret key; by default the one in <data dir>/keys.json.")
+def email_batch(recipients: Path, out: Path, index: int, count: int, url: str, key: str | None) -> None:
+    """Write recommendations for the RECIPIENTS of share INDEX (from 0) of COUNT into the folder OUT.
+
+    A line of RECIPIENTS is a request of /v1/recommendations:batch. Run again, it goes on where it stopped.
+    """
+    if index >= count:
+        raise click.ClickException(f"Share {index} of {count}: shares are counted from 0 to {count - 1}.")
+    client = Client(url, _key(key, Path(os.environ.get("FOREWORD_DATA_DIR", ".foreword"))))
+    try:
+        report = run_share(
+            client, recipients, out, index, count, lambda n: click.echo(f"{n:,} answered", err=True)
+        )
+    except RecipientsUnreadable as error:
+        raise click.ClickException(str(error)) from error
+    except ForewordUnavailable as error:
+        raise click.ClickException(f"{error} Run the same command again to go on.") from error
+    except RequestRefused as error:
+        raise click.ClickException(f"Foreword refused the batch: {error}") from error
+    resumed = f", {report.resumed:,} of them before" if report.resumed else ""
+    click.echo(f"{report.path.name}: {report.answered:,} answered{resumed}, {report.problems:,} refused.")
