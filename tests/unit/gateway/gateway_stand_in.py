@@ -132,6 +132,16 @@ def _asset(asset_id: str, body: dict[str, Any], revision: int) -> dict[str, Any]
     }
 
 
+def _placement(placement_id: str) -> dict[str, Any]:
+    return {
+        "id": placement_id,
+        "version": 1,
+        "changed_at": "2026-01-01T00:00:00Z",
+        "changed_by": "key:key_1",
+        "pin": ["asset-1"],
+    }
+
+
 def make_app(state: StandIn) -> Flask:
     app = Flask("stand_in", static_folder=None)
     app.url_map.converters["any_id"] = _AnyId
@@ -235,6 +245,28 @@ def make_app(state: StandIn) -> Flask:
     def coverage() -> Response:
         note(b"")
         return _json({"cells": []})
+
+    @app.get("/v1/placements")
+    def placements() -> Response:
+        note(b"")
+        return _json({"placements": [_placement("sidebar")]})
+
+    @app.route("/v1/placements/<any_id:placement_id>", methods=["GET", "PUT", "DELETE"])
+    def placement(placement_id: str) -> Response:
+        note(request.get_data())
+        if request.method == "DELETE":
+            return Response(status=204)
+        return _json(_placement(placement_id), ETag='"1"')
+
+    @app.get("/v1/placements/<any_id:placement_id>:history")
+    def placement_history(placement_id: str) -> Response:
+        note(b"")
+        return _json({"id": placement_id, "versions": []})
+
+    @app.post("/v1/placements:preview")
+    def placement_preview() -> Response:
+        note(request.get_data())
+        return _json(_recommendation(orjson.loads(request.get_data())["request"], state))
 
     @app.post("/v1/signals")
     def signals() -> Response:

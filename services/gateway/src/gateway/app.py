@@ -18,6 +18,7 @@ from gateway.api import (
     clicks,
     delivery,
     pages,
+    placements,
     recommendations,
     signal_validation,
     signals,
@@ -141,6 +142,7 @@ def _routes(app: Flask, parts: Parts) -> tuple[Route, ...]:
         *signal_validation.routes(parts),
 
         *assets.routes(parts),
+        *placements.routes(parts),
         *buyers.routes(parts),
         *clicks.routes(parts, answers),
         *delivery.routes(parts, answers),

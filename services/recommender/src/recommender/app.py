@@ -14,6 +14,7 @@ from flask import Flask
 from recommender.api import assets as asset_routes
 from recommender.api import buyers as buyer_routes
 from recommender.api import email as email_routes
+from recommender.api import placements as placement_routes
 from recommender.api import problems
 from recommender.api import recommendations as recommendation_routes
 from recommender.api import signal_validation as signal_validation_routes
@@ -28,6 +29,8 @@ from recommender.service.asset_stages import AssetStageEstimator, load_prototype
 from recommender.service.assets import AssetService
 from recommender.service.buyer_view import BuyerReader
 from recommender.service.buyers import BuyerService
+from recommender.service.canary import Canary
+from recommender.service.census import Census
 from recommender.service.clock import Clock, system_clock
 from recommender.service.coverage import CoverageService
 from recommender.service.email_slots import EmailSlotService
@@ -40,6 +43,7 @@ from recommender.service.following import CatalogueListener
 from recommender.service.importing import AssetImport
 from recommender.service.learning_loop import BehaviourKeeper
 from recommender.service.meters import CatalogueMeters, RecommenderMeters
+from recommender.service.placements import PlacementBook, PlacementService
 from recommender.service.previewing import PreviewService
 from recommender.service.recent_buyers import RecentBuyers
 from recommender.service.recommendations import RecommendationService
@@ -61,6 +65,7 @@ from servicekit.metrics import Metrics
 # An import is streamed and has no bound of its own; other bodies have `max_body_bytes`.
 _IMPORT_BYTES = 64 * 1024**3
 _AGENT_CHARACTERS = 500
+_CANARY_SECONDS = 30.0
 
 
 def create_app(
@@ -149,27 +154,36 @@ def create_app(
         folding.wake()
 
     signals = SignalService(engine, Partitions(engine), kinds, clock, meters.signals, _is_bot, recorded)
+    recent = RecentBuyers(folder, reader)
     recommendations = RecommendationService(
         engine,
         replica,
         reader,
         estimator,
         keeper,
+        PlacementBook(),
         encoder,
         ranking,
         clock,
         meters.answers,
         meters.catalogue.search_seconds,
     )
+    placements = PlacementService(engine, replica, clock)
     buyers = BuyerService(engine, reader, estimator, replica, clock)
     search = SearchService(engine, replica, encoder, clock, meters.catalogue.search_seconds)
     uploads = AssetUpload(assets, sandbox)
     coverage = CoverageService(replica, clock)
+    canary = Canary(replica, clock, meters.catalogue.recall)
+    census = Census(engine, recent, estimator, coverage, clock, meters.business)
+    loops += [
+        loop("census", census.step, settings.census_seconds),
+        loop("canary", canary.step, _CANARY_SECONDS),
+    ]
     previews = PreviewService(
         engine,
         replica,
         encoder,
-        RecentBuyers(folder, reader),
+        recent,
         estimator,
         keeper,
         ranking,
@@ -181,8 +195,8 @@ def create_app(
     app.register_blueprint(signal_routes.blueprint(signals, clock))
     validator = SignalValidator(engine, kinds, _is_bot)
     app.register_blueprint(signal_validation_routes.blueprint(validator, clock))
-
     app.register_blueprint(recommendation_routes.blueprint(recommendations, estimator, search))
+    app.register_blueprint(placement_routes.blueprint(placements, recommendations))
     app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))
     app.register_blueprint(email_routes.blueprint(EmailSlotService(engine, recommendations, replica, clock)))
     _limit_bodies(app, settings.max_body_bytes)
@@ -219,6 +233,8 @@ def create_app(
         "reconciler": reconciler,
         "keeper": keeper,
         "folder": folder,
+        "census": census,
+        "canary": canary,
     }
     if background:
         threading.Thread(target=start, name="start", daemon=True).start()

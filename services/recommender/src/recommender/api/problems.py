@@ -36,6 +36,12 @@ def init_app(app: Flask) -> None:
             errors.NotFound("There is no account with this id.", code="account_not_found")
         )
 
+    @app.errorhandler(domain.PlacementNotFound)
+    def placement(_: domain.PlacementNotFound) -> Response:
+        return problem_response(
+            errors.NotFound("There are no rules for this placement.", code="placement_not_found")
+        )
+
     @app.errorhandler(domain.RevisionMismatch)
     def revision(error: domain.RevisionMismatch) -> Response:
         return problem_response(errors.PreconditionFailed(str(error), code="revision_mismatch"))

@@ -5,6 +5,7 @@ DomainError
 ├── RevisionMismatch      an If-Match that no longer holds
 ├── BuyerNotFound
 ├── AccountNotFound
+├── PlacementNotFound
 ├── FilterInvalid         an unknown field or shape in a filter
 ├── EquivalenceInvalid    an asset that would be equivalent to itself or to nothing
 └── ConfigurationInvalid  a configuration file with every mistake listed
@@ -32,6 +33,10 @@ class BuyerNotFound(DomainError):
 
 
 class AccountNotFound(DomainError):
+    pass
+
+
+class PlacementNotFound(DomainError):
     pass
 
 

@@ -42,6 +42,18 @@ class AnyOf:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf:
+    """The asset is one of these; rules name assets so, requests cannot."""
+
+    asset_ids: tuple[str, ...]
+
+    def mask(self, catalogue: Catalogue) -> Mask:
+        found = np.zeros(len(catalogue), dtype=np.bool_)
+        found[[row for a in self.asset_ids if (row := catalogue.row_of.get(a)) is not None]] = True
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedBetween:
     """Published at or after `start` and before `end`, epoch seconds."""
 
@@ -73,7 +85,7 @@ class Filter:
         return kept
 
 
-Condition = AnyOf | PublishedBetween | Filter
+Condition = AnyOf | OneOf | PublishedBetween | Filter
 
 
 def parse_filter(tree: object, pointer: str = "/filter") -> Filter:
@@ -157,6 +169,11 @@ def _moment(value: object, pointer: str) -> float:
 
 def _escaped(part: str) -> str:
     return part.replace("~", "~0").replace("/", "~1")
+
+
+def any_of(filters: Sequence[Condition]) -> Filter:
+    """A filter that holds where at least one of these holds; `filters` must not be empty."""
+    return Filter(should=tuple(filters))
 
 
 def all_of(filters: Sequence[Filter]) -> Filter:

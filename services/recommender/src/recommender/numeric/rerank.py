@@ -44,6 +44,7 @@ def choose(
     *,
     pinned: Sequence[int] = (),
     most_of_kind: int | None = None,
+    quotas: Sequence[tuple[NDArray[np.bool_], int]] = (),
     unexplored: Floats,
     seed: int,
 ) -> Chosen:
@@ -51,6 +52,7 @@ def choose(
 
     `score` float64 [P]; `vectors` float32 [P, d] centred, unit norm or zeros; `group` int32 [P]: equivalent
     forms, of which an answer holds one; `kind` int32 [P], of which it holds at most `most_of_kind`;
+    `quotas`: (bool [P], how many of these it holds at most);
     `unexplored` float64 [P], higher where less is known. Maximal marginal relevance after Carbonell &
     Goldstein 1998, with a penalty for near-duplicates only. With chance `explore_share` the last place goes
     to one of the best `explore_pool` that were left over, the least explored half of them, each as likely;
@@ -61,6 +63,10 @@ def choose(
     positions: list[int] = []
     penalties: list[float] = []
     kinds: dict[int, int] = {}
+    left_of = [most for _, most in quotas]
+    for members, most in quotas:
+        if most == 0:
+            free[members] = False
 
     def take(position: int, penalty: float) -> None:
         positions.append(position)
@@ -69,6 +75,11 @@ def choose(
         kinds[int(kind[position])] = kinds.get(int(kind[position]), 0) + 1
         if most_of_kind is not None and kinds[int(kind[position])] >= most_of_kind:
             free[kind == kind[position]] = False
+        for i, (members, _) in enumerate(quotas):
+            if members[position]:
+                left_of[i] -= 1
+                if left_of[i] == 0:
+                    free[members] = False
         if settings.diversity:
             near = (vectors @ vectors[position]).astype(np.float64)
             np.maximum(nearest, np.clip((near - NEAR_FROM) / (1 - NEAR_FROM), 0.0, 1.0), out=nearest)

@@ -74,15 +74,18 @@ def recommend_block(
         prepared = prepare_all(scene, requests[start : start + CHUNK])
         found = find_candidates(scene, search, pools, prepared)
         scored = score(scene, pools, prepared, found, width=config.candidates.width)
-        answers += [_answer(scene, p, s) for p, s in zip(prepared, scored, strict=True)]
+        answers += [_answer(scene, pools, p, s) for p, s in zip(prepared, scored, strict=True)]
     return answers
 
 
-def _answer(scene: Scene, buyer: Prepared, scored: Scored) -> RankedAnswer:
+def _answer(scene: Scene, pools: Pools, buyer: Prepared, scored: Scored) -> RankedAnswer:
     request, config = buyer.request, scene.config
     warnings = _warnings(scene, request)
-    best = top(scored.score, pool_size(request.count, config.rerank, len(scored.rows)))
-    pins = [row for a in request.rules.pin if (row := scene.catalogue.row_of.get(a)) is not None]
+    rules = request.rules
+    wanted = pool_size(request.count, config.rerank, len(scored.rows))
+    best = top(scored.score, len(scored.rows) if rules.limits_kinds else wanted)
+    first = (*rules.pin, *rules.static) if buyer.tier == "static" else rules.pin
+    pins = [row for a in dict.fromkeys(first) if (row := scene.catalogue.row_of.get(a)) is not None]
     if pins:
         places = {int(row): i for i, row in enumerate(scored.rows)}
         pinned = [places[row] for row in pins if row in places]
@@ -98,7 +101,8 @@ def _answer(scene: Scene, buyer: Prepared, scored: Scored) -> RankedAnswer:
         request.count,
         config.rerank,
         pinned=range(len(pinned)),
-        most_of_kind=request.rules.most_of_type,
+        most_of_kind=rules.most_of_type,
+        quotas=[(pools.mask(of)[rows], most) for of, most in rules.quotas],
         unexplored=-scene.aligned.impressions[rows] - scene.aligned.buyers[rows],
         seed=request.seed,
     )

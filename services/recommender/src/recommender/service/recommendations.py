@@ -31,7 +31,13 @@ from recommender.domain.errors import AssetNotFound
 from recommender.domain.filters import parse_filter
 from recommender.domain.identities import Identity
 from recommender.domain.ranking_config import RankingConfig
-from recommender.domain.ranking_request import Explanation, RankedAnswer, RankRequest
+from recommender.domain.ranking_request import (
+    NO_RULES,
+    Explanation,
+    PlacementRules,
+    RankedAnswer,
+    RankRequest,
+)
 from recommender.service.buyer_requests import rank_request_of
 from recommender.service.buyer_view import BuyerReader, BuyerView
 from recommender.service.clock import Clock
@@ -40,9 +46,10 @@ from recommender.service.estimates import StageEstimate, StageEstimator
 from recommender.service.learning_loop import BehaviourKeeper
 from recommender.service.measured_search import MeasuredSearch
 from recommender.service.meters import AnswerMeters
+from recommender.service.placements import PlacementBook
 from recommender.service.ranker import explain, recommend_block
 from recommender.service.replica import CatalogueReplica, Snapshot
-from recommender.store.assets import read_head
+from recommender.store.assets import read_heads
 from servicekit import logs, request_context
 from servicekit.errors import UpstreamUnavailable
 
@@ -72,6 +79,7 @@ class RecommendationService:
         reader: BuyerReader,
         estimator: StageEstimator,
         keeper: BehaviourKeeper,
+        placements: PlacementBook,
         encoder: AssetEncoder,
         config: RankingConfig,
         clock: Clock,
@@ -84,6 +92,7 @@ class RecommendationService:
         self._reader = reader
         self._estimator = estimator
         self._keeper = keeper
+        self._placements = placements
         self._encoder = encoder
         self._config = config
         self._clock = clock
@@ -94,14 +103,23 @@ class RecommendationService:
     def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
         return self.recommend_many([request])[0]
 
+    def preview(self, request: RecommendationRequest, rules: PlacementRules) -> RecommendationResponse:
+        """The answer that there would be if the placement had these rules."""
+        return self._recommend([request], rules)[0]
+
     def recommend_many(self, requests: Sequence[RecommendationRequest]) -> list[RecommendationResponse]:
         """One answer each, in order; reads in one database picture, ranks in one block per moment."""
+        return self._recommend(requests, None)
+
+    def _recommend(
+        self, requests: Sequence[RecommendationRequest], rules: PlacementRules | None
+    ) -> list[RecommendationResponse]:
         started = time.perf_counter()
         snapshot, views, degraded = self._read(requests)
         read_at = time.perf_counter()
         now = self._clock()
         prepared = [
-            self._prepare(request, view, snapshot, self._moment(request, now))
+            self._prepare(request, view, snapshot, self._moment(request, now), rules)
             for request, view in zip(requests, views, strict=True)
         ]
         answers: list[RankedAnswer | None] = [None] * len(prepared)
@@ -144,7 +162,7 @@ class RecommendationService:
         if asset_id not in snapshot.catalogue.row_of:
             raise AssetNotFound(asset_id)
         now = self._moment(request, self._clock())
-        prepared = self._prepare(request, views[0], snapshot, now)
+        prepared = self._prepare(request, views[0], snapshot, now, None)
         explanation = explain(
             snapshot.catalogue,
             snapshot.index,
@@ -163,7 +181,9 @@ class RecommendationService:
         """→ (catalogue as new as the database says, a view of each buyer, whether the database was away)."""
         try:
             with self._engine.connect() as connection:
-                snapshot = self._replica.ensure(connection, *read_head(connection))
+                revision, live_model, rules_revision = read_heads(connection)
+                snapshot = self._replica.ensure(connection, revision, live_model)
+                self._placements.ensure(connection, rules_revision)
                 views = [
                     self._reader.read(
                         connection,
@@ -181,7 +201,12 @@ class RecommendationService:
             return self._replica.snapshot, [self._reader.stranger() for _ in requests], True
 
     def _prepare(
-        self, request: RecommendationRequest, view: BuyerView, snapshot: Snapshot, now: datetime
+        self,
+        request: RecommendationRequest,
+        view: BuyerView,
+        snapshot: Snapshot,
+        now: datetime,
+        rules: PlacementRules | None,
     ) -> Prepared:
         warnings: list[Warning] = []
         mask = None
@@ -199,6 +224,7 @@ class RecommendationService:
             exclude_ids=frozenset(request.exclude_ids),
             filter_mask=mask,
             placement=request.placement,
+            rules=self._placements.rules_of(request.placement) if rules is None else rules,
             seed=int.from_bytes(hashlib.blake2b(recommendation_id.encode(), digest_size=4).digest(), "big"),
         )
         return Prepared(request, recommendation_id, ranked, estimate, tuple(warnings))
@@ -236,6 +262,13 @@ class RecommendationService:
         if not answer.items:
             self._metrics.empty.inc()
         warnings = [*prepared.warnings, *(Warning(code=c, detail=d) for c, d in answer.warnings)]
+        if not answer.items and prepared.ranked.rules is not NO_RULES:
+            warnings.append(
+                Warning(
+                    code="rules_leave_nothing",
+                    detail="The rules of this placement, with the filter if any, leave nothing to show.",
+                )
+            )
         if degraded:
             warnings.append(
                 Warning(

@@ -120,6 +120,14 @@ def read_head(connection: sa.Connection) -> tuple[int, str | None]:
     return int(row[0]), row[1]
 
 
+def read_heads(connection: sa.Connection) -> tuple[int, str | None, int]:
+    """→ (newest revision, the model whose vectors are served, newest revision of the placements' rules)."""
+    row = connection.exec_driver_sql(
+        "SELECT revision, live_model, placements_revision FROM recommender.catalogue_head"
+    ).one()
+    return int(row[0]), row[1], int(row[2])
+
+
 def get_asset(connection: sa.Connection, asset_id: str, model_id: str | None) -> StoredAsset | None:
     row = connection.exec_driver_sql(
         f"SELECT {_STORED_COLUMNS} FROM recommender.assets a {_JOIN_EMBEDDING} "
