@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -69,6 +69,9 @@ class RunSettings:
                 other = taken.setdefault(port, variable)
                 if other != variable:
                     raise ConfigurationMistake(f"{variable} and {other} are both {port}; each needs its own.")
+
+    def with_database(self, url: str) -> RunSettings:
+        return replace(self, database_url=url)
 
     @property
     def gateway_url(self) -> str:

@@ -21,7 +21,7 @@ from servicekit.settings import SettingsInvalid
 _KEPT_ASSETS = 50
 _KEPT_PLACEMENTS = 500
 _KEPT_WITHDRAWALS = 50_000
-_UNDER_WAY_SECONDS = 30.0
+_UNDER_WAY_SECONDS = 5.0
 Place = tuple[str, str]  # placement, and the filter as JSON or an empty text
 
 

@@ -1,0 +1,144 @@
+"""Callers for a drill: websites, tracking clients and readers of mails, and what each of them saw."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import orjson
+import urllib3
+from urllib3.exceptions import HTTPError
+
+Verdict = Literal["good", "degraded", "blank", "refused", "wrong"]
+_PAUSE_SECONDS = 0.04
+_TIMEOUT = urllib3.Timeout(connect=2.0, read=15.0)
+PLACEMENTS = ("blog-sidebar", "newsletter", "home")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One answer as its caller judged it; `at` and `seconds` are monotonic."""
+
+    what: str
+    at: float
+    seconds: float
+    verdict: Verdict
+    detail: str = ""
+    items: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Callers:
+    """Threads that call the gateways in turn, as behind a load balancer that leaves out one that is gone."""
+
+    urls: Sequence[str]
+    key: str
+    seen: list[Seen] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _pool: urllib3.PoolManager = field(
+        default_factory=lambda: urllib3.PoolManager(maxsize=16, retries=False, timeout=_TIMEOUT)
+    )
+    _links: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Callers:
+        for work in (self._known, self._stranger, self._signal, self._click):
+            thread = threading.Thread(target=self._repeat, args=(work,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def since(self, moment: float) -> list[Seen]:
+        return [one for one in list(self.seen) if one.at >= moment]
+
+    def _repeat(self, work: Callable[[int], None]) -> None:
+        while not self._stopping.is_set():
+            work(next(self._numbers))
+            self._stopping.wait(_PAUSE_SECONDS)
+
+    def _known(self, number: int) -> None:
+        self._recommend({"user_id": f"drill-{number % 20}", "placement": PLACEMENTS[number % 3]})
+
+    def _stranger(self, number: int) -> None:
+        self._recommend({"anonymous_id": f"nobody-{number}", "placement": PLACEMENTS[number % 3]})
+
+    def _recommend(self, asked: Mapping[str, Any]) -> None:
+        began = time.monotonic()
+        answer = self._send("POST", "/v1/recommendations", {**asked, "count": 3})
+        verdict: Verdict = "wrong"
+        items: tuple[str, ...] = ()
+        if answer is not None and answer.status == 200:
+            document = orjson.loads(answer.data)
+            items = tuple(item["id"] for item in document["items"])
+            verdict = "blank" if not items else "degraded" if document["meta"]["degraded"] else "good"
+            if items:
+                self._links["last"] = document["items"][0]["click_url"]
+        self._note("recommendation", began, verdict, answer, items)
+
+    def _signal(self, number: int) -> None:
+        began = time.monotonic()
+        message_id = f"drill-{number}-{time.time_ns()}"
+        event = {"userId": f"drill-{number % 20}", "event": "Content Viewed", "messageId": message_id}
+        answer = self._send("POST", "/v1/track", event)
+        verdict: Verdict = "wrong"
+        if answer is not None:
+            if answer.status == 200 and answer.data == b'{"success": true}':
+                verdict = "good"
+                self.acknowledged.append(message_id)
+            elif answer.status in (429, 503) and answer.headers.get("Retry-After", "").isdigit():
+                verdict = "refused"  # its client waits and sends it again
+        self._note("signal", began, verdict, answer)
+
+    def _click(self, number: int) -> None:
+        link = self._links.get("last")
+        if link is None or number % 3:
+            return
+        began = time.monotonic()
+        answer = self._send("GET", urlsplit(link).path, None)
+        good = answer is not None and answer.status == 302 and "Location" in answer.headers
+        self._note("click", began, "good" if good else "wrong", answer)
+
+    def _note(
+        self,
+        what: str,
+        began: float,
+        verdict: Verdict,
+        answer: urllib3.BaseHTTPResponse | None,
+        items: tuple[str, ...] = (),
+    ) -> None:
+        detail = "no answer" if answer is None else str(answer.status)
+        self.seen.append(Seen(what, began, time.monotonic() - began, verdict, detail, items))
+
+    def _send(
+        self, method: str, path: str, value: Mapping[str, Any] | None
+    ) -> urllib3.BaseHTTPResponse | None:
+        """The first gateway that answers, each tried once."""
+        headers = {"Content-Type": "application/json"}
+        if method == "POST":
+            headers["Authorization"] = f"Bearer {self.key}"
+        first = next(self._numbers)
+        for turn in range(len(self.urls)):
+            url = self.urls[(first + turn) % len(self.urls)]
+            try:
+                return self._pool.request(
+                    method,
+                    url + path,
+                    body=None if value is None else orjson.dumps(value),
+                    headers=headers,
+                    redirect=False,
+                )
+            except HTTPError:
+                continue
+        return None
