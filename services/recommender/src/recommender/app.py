@@ -31,6 +31,8 @@ from recommender.service.buyer_view import BuyerReader
 from recommender.service.buyers import BuyerService
 from recommender.service.canary import Canary
 from recommender.service.census import Census
+from recommender.service.canary import Canary
+from recommender.service.census import Census
 from recommender.service.clock import Clock, system_clock
 from recommender.service.coverage import CoverageService
 from recommender.service.email_slots import EmailSlotService
@@ -65,6 +67,7 @@ from servicekit.metrics import Metrics
 # An import is streamed and has no bound of its own; other bodies have `max_body_bytes`.
 _IMPORT_BYTES = 64 * 1024**3
 _AGENT_CHARACTERS = 500
+_CANARY_SECONDS = 30.0
 _CANARY_SECONDS = 30.0
 
 
@@ -155,6 +158,7 @@ def create_app(
 
     signals = SignalService(engine, Partitions(engine), kinds, clock, meters.signals, _is_bot, recorded)
     recent = RecentBuyers(folder, reader)
+    recent = RecentBuyers(folder, reader)
     recommendations = RecommendationService(
         engine,
         replica,
@@ -173,6 +177,12 @@ def create_app(
     search = SearchService(engine, replica, encoder, clock, meters.catalogue.search_seconds)
     uploads = AssetUpload(assets, sandbox)
     coverage = CoverageService(replica, clock)
+    canary = Canary(replica, clock, meters.catalogue.recall)
+    census = Census(engine, recent, estimator, coverage, clock, meters.business)
+    loops += [
+        loop("census", census.step, settings.census_seconds),
+        loop("canary", canary.step, _CANARY_SECONDS),
+    ]
     canary = Canary(replica, clock, meters.catalogue.recall)
     census = Census(engine, recent, estimator, coverage, clock, meters.business)
     loops += [
@@ -233,6 +243,8 @@ def create_app(
         "reconciler": reconciler,
         "keeper": keeper,
         "folder": folder,
+        "census": census,
+        "canary": canary,
         "census": census,
         "canary": canary,
     }

@@ -28,5 +28,8 @@ class RecommenderSettings(Settings):
     reconcile_seconds: float = Field(2.0, gt=0, description="Pause between looks for missing embeddings.")
     fold_seconds: float = Field(0.5, gt=0, description="Pause between looks for stale profiles.")
     learn_seconds: float = Field(20.0, gt=0, description="Pause between looks at the log for new behaviour.")
+    census_seconds: float = Field(
+        15.0, gt=0, description="Pause between counts of buyers by stage, for the dashboards."
+    )
     follow_seconds: float = Field(2.0, gt=0, description="Pause between looks for catalogue changes.")
     upload_workers: int = Field(2, ge=1, description="Processes that read uploaded files.")

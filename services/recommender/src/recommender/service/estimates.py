@@ -43,8 +43,7 @@ class StageEstimator:
 
     def of_buyer(self, view: BuyerView, now: float) -> StageEstimate:
         """The person's own estimate pooled with the account's; the account's alone for a stranger in it."""
-        outcomes = () if view.account is None else view.account.outcomes
-        person = Tracks.of(self.model, [[*_signals(view.state, 1.0), *self._outcomes(outcomes)]])
+        person = Tracks.of(self.model, [self.person_signals(view)])
         own = filter_tracks(self.model, person, now)
         known = view.state.last_at is not None
         if view.account is None:
@@ -58,6 +57,17 @@ class StageEstimator:
 
     def of_account(self, account: AccountView, now: float) -> StageEstimate:
         """Filtered over the union of the people's signals, weighted by role; outcomes count once."""
+        signals, people = self.account_signals(account)
+        track = Tracks.of(self.model, [signals], people)
+        return StageEstimate(filter_tracks(self.model, track, now)[0], track, bool(signals))
+
+    def person_signals(self, view: BuyerView) -> list[StageSignal]:
+        """The person's own signals, and what the sales system said of their account."""
+        outcomes = () if view.account is None else view.account.outcomes
+        return [*_signals(view.state, 1.0), *self._outcomes(outcomes)]
+
+    def account_signals(self, account: AccountView) -> tuple[list[StageSignal], int]:
+        """→ (the union of the people's signals, how many people there are, at least 1)."""
         signals: list[StageSignal] = []
         people = 0
         for member in account.members:
@@ -65,9 +75,15 @@ class StageEstimator:
             if weight > 0:
                 people += 1
                 signals += _signals(member.state, weight)
-        signals += self._outcomes(account.outcomes)
-        track = Tracks.of(self.model, [signals], max(1, people))
-        return StageEstimate(filter_tracks(self.model, track, now)[0], track, bool(signals))
+        return [*signals, *self._outcomes(account.outcomes)], max(1, people)
+
+    def pooled(self, person: NDArray[np.float64], account: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A person's and their account's raw estimates [B, S] as one."""
+        return pool(self.model, person, account)
+
+    def names(self, raw: NDArray[np.float64]) -> list[BuyerStage]:
+        """The stage that each raw estimate [B, S] is shown as."""
+        return [_stage_name(one.name) for one in display(self.model, anchor(self.model, raw))]
 
     def shown(self, estimate: StageEstimate, now: float, *, with_evidence: bool) -> BuyerStageEstimate:
         """The estimate as it may be shown: anchored to prevalence, named, explained."""

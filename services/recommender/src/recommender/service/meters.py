@@ -161,13 +161,13 @@ class AnswerMeters:
 
 
 class BusinessMeters:
-    """What the census finds out beside the requests; the newest 5,000 buyers and 1,000 accounts."""
+    """What the census finds out, of the 2,000 buyers with the newest signals and their accounts."""
 
     def __init__(self, metrics: Metrics) -> None:
         stage = Label("stage", STAGES)
         self.buyers: Gauge = metrics.gauge(
             "stage_buyers",
-            "Buyers by the stage they are shown at; of those folded last, 5,000 at most.",
+            "Buyers by the stage they are shown at; of those with the newest signals, 2,000 at most.",
             [stage],
             needed_by=MARKETING,
         )
@@ -205,6 +205,13 @@ class BusinessMeters:
             "Pairs of stage and persona, or of stage and topic, with an asset and without.",
             [Label("by", ("persona", "topic")), Label("filled", ("true", "false"))],
             needed_by=MARKETING,
+        )
+        self.webhook_age: Gauge = metrics.gauge(
+            "webhook_oldest_pending_seconds",
+            "Age of the oldest webhook that has not been delivered; 0 when there is none.",
+        )
+        self.webhooks_pending: Gauge = metrics.gauge(
+            "webhook_pending_deliveries", "Webhooks that wait for their delivery."
         )
         self.counted_at: Gauge = metrics.gauge(
             "census_timestamp_seconds", "When buyers were last counted, in Unix time."
