@@ -61,7 +61,9 @@ def run(*arguments: str, url: str) -> Any:
 
 
 def test_migrating_twice_changes_nothing(gateway_database: str) -> None:
-    assert migrate(gateway_database) == migrate(gateway_database) == "gateway_0001"
+    first = migrate(gateway_database)
+    assert first.startswith("gateway_")
+    assert migrate(gateway_database) == first
 
 
 def test_a_key_survives_the_way_into_the_database_and_back(store: DatabaseKeySource) -> None:

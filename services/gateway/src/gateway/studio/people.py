@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -53,8 +54,11 @@ class People:
     def __init__(self, engine: sa.Engine, hasher: PasswordHasher | None = None) -> None:
         self._engine = engine
         self._hasher = hasher or PasswordHasher()
-        # Compared with when there is no such user, so that the answer takes as long as for one.
-        self._decoy = self._hasher.hash(secrets.token_urlsafe(16))
+
+    @cached_property
+    def _decoy(self) -> str:
+        """Compared with when there is no such user, so that the answer takes as long as for one."""
+        return self._hasher.hash(secrets.token_urlsafe(16))
 
     def are_none(self) -> bool:
         with self._engine.connect() as connection:

@@ -13,7 +13,6 @@ from servicekit.errors import Unprocessable
 
 FIELDS = ("type", "topics", "personas", "industries", "regions", "language", "stage")
 _IDS, _JSON = "ids", "json"
-ROWS = 3
 _PLAIN = ("pin", "static")
 
 
@@ -50,13 +49,13 @@ def rules_of(form: Any) -> Document:
 
 
 def rows_of(rules: Document, kind: str) -> list[Row]:
-    """What is stored, and room for more."""
+    """What is stored, and room for one more."""
     number = {"boost": "strength", "bury": "strength", "quotas": "at_most"}.get(kind)
     found = []
     for target in rules.get(kind) or ():
         field, value = _field_and_value(target)
         found.append(Row(field, value, "" if number is None else f"{target.get(number, 1):g}"))
-    return [*found, *[Row()] * max(1, ROWS - len(found))]
+    return [*found, Row()]
 
 
 def _rows_in(form: Any, kind: str) -> list[Row]:

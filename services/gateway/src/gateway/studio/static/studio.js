@@ -60,8 +60,18 @@
       navigator.clipboard?.writeText(document.getElementById(copy.dataset.copy).textContent.trim());
       copy.textContent = "Copied";
     }
-    const chosen = event.target.closest("[data-print]");
-    if (chosen) window.print();
+    if (event.target.closest("[data-print]")) window.print();
+    const more = event.target.closest("[data-add-rule]");
+    if (more) {
+      const fresh = more.previousElementSibling.cloneNode(true);
+      const number = more.parentElement.querySelectorAll(".rule").length + 1;
+      all("input,select", fresh).forEach((field) => {
+        if (field.matches("input")) field.value = "";
+        field.setAttribute("aria-label", (field.getAttribute("aria-label") || "").replace(/rule \d+/, "rule " + number));
+      });
+      more.before(fresh);
+      fresh.querySelector("select").focus();
+    }
   });
 
   // Files: three at a time, each with its own bar; what comes back replaces the bar.
