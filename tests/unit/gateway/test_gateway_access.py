@@ -13,6 +13,7 @@ from gateway.access import AccessControl
 from gateway.keys import KeyKind
 from gateway.limits import RateLimiter
 from gateway.routing import Keyed, Open
+from servicekit.errors import TooManyRequests
 from unit.gateway.gateway_fixtures import NOW, Gateway, make_gateway
 from unit.gateway.gateway_stand_in import StandIn
 
@@ -30,7 +31,8 @@ def test_every_route_says_who_may_call_it(gateway: Gateway) -> None:
         if isinstance(route.access, Open):
             assert len(route.access.why) > 10
     assert {r.name for r in gateway.app.extensions["routes"] if isinstance(r.access, Open)} == {
-        "click", "docs", "landing", "library_settings", "livez", "openapi", "readyz", "signals_m",
+        "click", "docs", "email_opened", "email_view", "landing", "library_settings", "livez", "openapi",
+        "readyz", "signals_m", "widget_preview", "widget_script",
     }  # fmt: skip
 
 
@@ -144,13 +146,16 @@ class _BrokenStorage(MemoryStorage):
         raise ConnectionError("away")
 
 
-def test_a_limiter_that_is_away_lets_requests_pass_and_counts_them(gateway: Gateway) -> None:
-    limiter = RateLimiter("1/minute", gateway.parts.metrics, _BrokenStorage(wrap_exceptions=True))
+def test_a_limiter_that_is_away_is_bridged_and_counted(gateway: Gateway) -> None:
+    limiter = RateLimiter("2/minute", gateway.parts.metrics, _BrokenStorage(wrap_exceptions=True))
     control = AccessControl(gateway.parts.keys, limiter, gateway.parts.metrics)
-    for _ in range(3):
-        with gateway.app.test_request_context("/v1/search", headers=gateway.headers()):
+    with gateway.app.test_request_context("/v1/search", headers=gateway.headers()):
+        for _ in range(2):
             assert not control.admit(Keyed("recommend")).is_publishable
-    assert gateway.count("rate_limiter_failures_total") == 3
+        with pytest.raises(TooManyRequests):
+            control.admit(Keyed("recommend"))
+    # The shared counter is left alone for a while, this replica's own goes on.
+    assert gateway.count("rate_limiter_failures_total") == 1
 
 
 def test_a_key_never_comes_back_and_is_never_logged(

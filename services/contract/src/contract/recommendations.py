@@ -11,6 +11,7 @@ from contract.base import BuyerStage, Id, Text, Time, WireModel
 Channel = Literal["web", "email", "mobile", "social", "sales"]
 Goal = Literal["advance", "nurture", "reactivate"]
 Explain = Literal["none", "summary", "full"]
+Consent = Literal["none", "contextual", "profile"]
 Tier = Literal["personal", "account", "stage", "popular", "static"]
 FilterField = Literal[
     "type", "language", "topics", "personas", "industries", "regions", "stage", "published_at"
@@ -43,6 +44,11 @@ class RecommendationRequest(WireModel):
         description='{"must":[…],"should":[…],"must_not":[…]} over declared fields; each condition is '
         '{"field":"type","any_of":["blog"]} or {"field":"published_at","from":…,"to":…}.',
     )
+    consent: Consent = Field(
+        "profile",
+        description="How far the answer may know the buyer: not at all, by the page alone, or by what is "
+        "known of them. `Sec-GPC: 1` makes it `contextual` at most.",
+    )
     explain: Explain = "summary"
     as_of: Time | None = Field(None, description="Answer as if it were this moment (scope admin).")
 
@@ -69,7 +75,9 @@ class RecommendedAsset(WireModel):
     rank: int
     score: float | None = Field(None, description="Left out for publishable keys.")
     stage: str | None = None
-    expires_at: Time | None = Field(None, description="Until when it may be shown; left out for publishable keys.")
+    expires_at: Time | None = Field(
+        None, description="Until when it may be shown; left out for publishable keys."
+    )
     reasons: tuple[Reason, ...] = ()
     terms: dict[str, float] | None = Field(
         None, description="With explain=full: terms that add up to the score."

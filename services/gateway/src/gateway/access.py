@@ -25,6 +25,7 @@ class Caller:
     """The key behind a request; views ask it what they may show."""
 
     key: ApiKey
+    limiter: RateLimiter
 
     @property
     def is_publishable(self) -> bool:
@@ -32,6 +33,10 @@ class Caller:
 
     def may(self, scope: str) -> bool:
         return self.key.may(scope)
+
+    def count_placement(self, placement: str) -> None:
+        """Raises `TooManyRequests` when the placement's quota is used up."""
+        self.limiter.check_placement(placement)
 
 
 class AccessControl:
@@ -69,7 +74,7 @@ class AccessControl:
             self._metrics.auth_failures.labels("scope").inc()
             raise Forbidden(f"This key lacks the scope `{access.scope}`.", code="scope_missing")
         self._keys.used(key)
-        return Caller(key)
+        return Caller(key, self._limiter)
 
     def _check_publishable(self, key: ApiKey, access: Keyed) -> None:
         if not access.publishable:

@@ -64,9 +64,7 @@ def create_app(
     routing.init_app(app)
     metrics = GatewayMetrics.create(shared_metrics)
     parts = _parts(settings, metrics, key_source or _database_keys(settings, metrics, start))
-    access = AccessControl(
-        parts.keys, limiter or RateLimiter(settings.rate_limit, parts.metrics), parts.metrics
-    )
+    access = AccessControl(parts.keys, limiter or _limiter(settings, parts.metrics), parts.metrics)
     routes = _routes(app, parts)
     _init_paths(app)
     limits.init_app(app)
@@ -87,6 +85,12 @@ def create_app(
         shared = _share_fallback(settings, parts)
         app.extensions["close"] = lambda: _close(parts, shared)
     return app
+
+
+def _limiter(settings: GatewaySettings, metrics: GatewayMetrics) -> RateLimiter:
+    url = settings.rate_limit_storage_url
+    storage = None if url is None else limits.shared_storage(url.get_secret_value())
+    return RateLimiter(settings.rate_limit, metrics, storage, placements=settings.placement_limits)
 
 
 def _database_keys(settings: GatewaySettings, metrics: GatewayMetrics, start: bool) -> DatabaseKeySource:
@@ -140,7 +144,6 @@ def _routes(app: Flask, parts: Parts) -> tuple[Route, ...]:
         *batch.routes(parts, answers),
         *signals.routes(parts),
         *signal_validation.routes(parts),
-
         *assets.routes(parts),
         *placements.routes(parts),
         *buyers.routes(parts),

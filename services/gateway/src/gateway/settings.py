@@ -58,6 +58,30 @@ class GatewaySettings(Settings):
         "30000/minute", description="Requests per key, e.g. `100/second;30000/minute`; `off` for none."
     )
 
+    rate_limit_storage_url: SecretStr | None = Field(
+        None,
+        description="Redis or Valkey that all replicas count requests in: `redis://…`, `rediss://…`, "
+        "`valkey://…`; default: each counts by itself.",
+    )
+    placement_limits: dict[str, str] = Field(
+        {}, description='Requests per placement over all keys, as JSON: `{"newsletter": "1000/minute"}`.'
+    )
+
+    @field_validator("rate_limit_storage_url")
+    @classmethod
+    def _known_storage(cls, value: SecretStr | None) -> SecretStr | None:
+        schemes = ("redis://", "rediss://", "valkey://", "valkeys://")
+        if value is not None and not value.get_secret_value().startswith(schemes):
+            raise ValueError("use redis://, rediss://, valkey:// or valkeys://")
+        return value
+
+    @field_validator("placement_limits")
+    @classmethod
+    def _readable_rates(cls, value: dict[str, str]) -> dict[str, str]:
+        for text in value.values():
+            parse_many(text)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, value: SecretStr) -> SecretStr:

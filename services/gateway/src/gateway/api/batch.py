@@ -138,7 +138,7 @@ def _read_line(line: bytes, caller: Caller, project_secret: bytes) -> _Line:
         if len(line) > _MAX_LINE_BYTES:
             raise bodies.too_large(_MAX_LINE_BYTES)
         asked = parse(RecommendationRequest, read_object(line))
-        recommendation_query.authorise(asked, caller, project_secret)
+        asked = recommendation_query.authorise(asked, caller, project_secret)
     except ForewordError as error:
         return _Line(None, b"", error)
     return _Line(asked, dumps(recommendation_query.to_recommender(asked, caller)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from contract.recommendations import RecommendationRequest
+from gateway import consent
 from gateway.access import Caller
 from gateway.disclosure import check_request
 from servicekit.errors import BadRequest, Forbidden
 from servicekit.wire import parse, read_json
 
+Asked = TypeVar("Asked", bound=RecommendationRequest)
 _LISTS = ("exclude_ids",)
 _OBJECTS = ("context", "filter")
 
@@ -33,17 +35,20 @@ def from_query(pairs: Iterable[tuple[str, str]]) -> RecommendationRequest:
     return parse(RecommendationRequest, found)
 
 
-def authorise(request: RecommendationRequest, caller: Caller, project_secret: bytes) -> None:
-    """Raises `Forbidden` for what this key may not ask."""
+def authorise(
+    request: Asked, caller: Caller, project_secret: bytes, *, privacy_signal: bool = False
+) -> Asked:
+    """The request as far as the buyer's consent goes. Raises `Forbidden` for what this key may not ask."""
     if caller.is_publishable:
         check_request(request, project_secret)
     elif request.as_of is not None and not caller.may("admin"):
         raise Forbidden("`as_of` needs the scope `admin`.", code="scope_missing")
+    return consent.limited(request, privacy_signal=privacy_signal)
 
 
 def to_recommender(request: RecommendationRequest, caller: Caller) -> dict[str, Any]:
     """What the recommender is asked: no token, and for a browser no more than it may see."""
-    document = request.model_dump(mode="json", exclude={"user_token"}, exclude_unset=True)
+    document = request.model_dump(mode="json", exclude={"user_token", "consent"}, exclude_unset=True)
     if caller.is_publishable and request.explain == "full":
         document["explain"] = "summary"
     return document

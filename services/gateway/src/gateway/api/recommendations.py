@@ -42,7 +42,10 @@ class RecommendationViews:
         return self._recommend(caller, recommendation_query.from_query(pairs))
 
     def _recommend(self, caller: Caller, asked: RecommendationRequest) -> Response:
-        recommendation_query.authorise(asked, caller, self._parts.keys.project_secret)
+        asked = recommendation_query.authorise(
+            asked, caller, self._parts.keys.project_secret, privacy_signal=_privacy_signal()
+        )
+        caller.count_placement(asked.placement)
         base_url = base_of_links(self._parts)
         try:
             upstream = self._ask(asked, caller)
@@ -69,7 +72,7 @@ class RecommendationViews:
 
     def explain(self, caller: Caller) -> Response:
         asked = parse(ExplainRequest, read_object(bodies.read_inflated(_MAX_BODY_BYTES)))
-        recommendation_query.authorise(asked, caller, self._parts.keys.project_secret)
+        asked = recommendation_query.authorise(asked, caller, self._parts.keys.project_secret)
         return self._read(
             "explain", "POST", "/v1/explain", recommendation_query.to_recommender(asked, caller)
         )
@@ -92,6 +95,11 @@ class RecommendationViews:
             timeout_seconds=self._parts.settings.read_timeout_seconds,
         )
         return relay.answer(upstream)
+
+
+def _privacy_signal() -> bool:
+    """Sec-GPC: the buyer's browser asks not to be profiled."""
+    return request.headers.get("Sec-GPC") == "1"
 
 
 def base_of_links(parts: Parts) -> str:
