@@ -32,4 +32,10 @@ class RecommenderSettings(Settings):
         15.0, gt=0, description="Pause between counts of buyers by stage, for the dashboards."
     )
     follow_seconds: float = Field(2.0, gt=0, description="Pause between looks for catalogue changes.")
+    webhook_allow_private: bool = Field(
+        False, description="Let webhooks go to http and into private networks; for a firm's own systems."
+    )
+    webhook_disable_seconds: float = Field(
+        259_200, gt=0, description="A webhook endpoint that failed for so long is disabled."
+    )
     upload_workers: int = Field(2, ge=1, description="Processes that read uploaded files.")

@@ -42,6 +42,18 @@ def init_app(app: Flask) -> None:
             errors.NotFound("There are no rules for this placement.", code="placement_not_found")
         )
 
+    @app.errorhandler(domain.EndpointNotFound)
+    def endpoint(_: domain.EndpointNotFound) -> Response:
+        return problem_response(
+            errors.NotFound("There is no webhook endpoint with this id.", code="endpoint_not_found")
+        )
+
+    @app.errorhandler(domain.DeliveryNotFound)
+    def delivery(_: domain.DeliveryNotFound) -> Response:
+        return problem_response(
+            errors.NotFound("There is no webhook delivery with this id.", code="delivery_not_found")
+        )
+
     @app.errorhandler(domain.RevisionMismatch)
     def revision(error: domain.RevisionMismatch) -> Response:
         return problem_response(errors.PreconditionFailed(str(error), code="revision_mismatch"))

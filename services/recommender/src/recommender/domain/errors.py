@@ -40,6 +40,14 @@ class PlacementNotFound(DomainError):
     pass
 
 
+class EndpointNotFound(DomainError):
+    pass
+
+
+class DeliveryNotFound(DomainError):
+    pass
+
+
 class FilterInvalid(DomainError):
     def __init__(self, pointer: str, message: str) -> None:
         super().__init__(message)

@@ -9,10 +9,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from contract.base import BuyerStage
 from contract.recommendations import Channel, Tier
+from contract.webhooks import EventType
 from servicekit.metrics import BOTH, MARKETING, BoundedLabel, Label, Metrics
 
 STAGES: tuple[str, ...] = get_args(BuyerStage)
 CHANNELS: tuple[str, ...] = get_args(Channel)
+WEBHOOK_EVENTS: tuple[str, ...] = get_args(EventType)
 CONTENT_STAGES = ("awareness", "consideration", "decision", "customer")
 _DEAD_LETTERS = (
     "not_an_object",
@@ -26,7 +28,7 @@ _DEAD_LETTERS = (
     "event_missing",
     "timestamp_invalid",
 )
-LOOPS = ("fold", "follow", "reconcile", "learn", "census", "canary")
+LOOPS = ("webhook_changes", "webhook_deliveries", "fold", "follow", "reconcile", "learn", "census", "canary")
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -221,6 +223,23 @@ class BusinessMeters:
         )
 
 
+class WebhookMeters:
+    """Webhooks out; how long the oldest has waited is counted with the business figures."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.events: Counter = metrics.counter(
+            "webhook_events_total", "Events put into the outbox, by type.", [Label("type", WEBHOOK_EVENTS)]
+        )
+        self.deliveries: Counter = metrics.counter(
+            "webhook_deliveries_total",
+            "Attempts to deliver a webhook, by outcome; failed is given up.",
+            [Label("outcome", ("delivered", "retried", "failed"))],
+        )
+        self.disabled: Gauge = metrics.gauge(
+            "webhook_endpoints_disabled", "Endpoints to which nothing is sent any more, until they are stored anew."
+        )
+
+
 class RecommenderMeters:
     """All of them, `foreword_recommender_<noun>_<unit>`."""
 
@@ -229,6 +248,7 @@ class RecommenderMeters:
         self.signals = SignalMeters(metrics, kinds)
         self.answers = AnswerMeters(metrics)
         self.business = BusinessMeters(metrics)
+        self.webhooks = WebhookMeters(metrics)
         self.loop_failures: Counter = metrics.counter(
             "loop_failures_total", "Failed steps of background loops.", [Label("loop", LOOPS)]
         )
