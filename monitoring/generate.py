@@ -16,8 +16,12 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from monitoring import alerts, burn_rates, metric_table, objectives
-from monitoring.marketing_and_it import marketing_and_it
-from monitoring.overview import overview
+from monitoring.boards.embedder import embedder
+from monitoring.boards.ingest import ingest
+from monitoring.boards.kubernetes import kubernetes
+from monitoring.boards.marketing_and_it import marketing_and_it
+from monitoring.boards.overview import overview
+from monitoring.boards.recommender import recommender
 
 ROOT = Path(__file__).parent
 _NOTE = "# Written by `python -m monitoring.generate`; change slos.yaml or the code, not this file.\n"
@@ -28,7 +32,15 @@ def rule_groups() -> list[dict[str, Any]]:
 
 
 def dashboards() -> dict[str, dashboard.Dashboard]:
-    return {"overview": overview(), "marketing-and-it": marketing_and_it(objectives.read())}
+    promised = objectives.read()
+    return {
+        "overview": overview(promised),
+        "recommender": recommender(),
+        "embedder": embedder(),
+        "ingest": ingest(promised),
+        "kubernetes": kubernetes(),
+        "marketing-and-it": marketing_and_it(promised),
+    }
 
 
 def files() -> dict[Path, str]:
@@ -47,6 +59,7 @@ def files() -> dict[Path, str]:
         "spec": {"groups": groups},
     }
     made = {
+        ROOT / "kustomization.yaml": _kustomization(),
         ROOT / "rules" / "foreword.yaml": _NOTE + _yaml({"groups": groups}),
         ROOT / "prometheus-rule.yaml": _NOTE + _yaml(resource),
         metric_table.PAGE: metric_table.page(),
@@ -54,6 +67,31 @@ def files() -> dict[Path, str]:
     for name, built in dashboards().items():
         made[ROOT / "dashboards" / f"{name}.json"] = _json(built)
     return made
+
+
+def _kustomization() -> str:
+    resource = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["prometheus-rule.yaml"],
+        "generatorOptions": {
+            "disableNameSuffixHash": True,
+            "labels": {
+                "grafana_dashboard": "1",
+                "app.kubernetes.io/name": "foreword-dashboards",
+                "app.kubernetes.io/part-of": "foreword",
+            },
+        },
+        "configMapGenerator": [
+            {"name": f"foreword-dashboard-{name}", "files": [f"dashboards/{name}.json"]}
+            for name in dashboards()
+        ],
+    }
+    return (
+        _NOTE
+        + "# Taken in by k8s/components/monitoring; Grafana's sidecar loads what has the label.\n"
+        + _yaml(resource)
+    )
 
 
 class _Plain(yaml.SafeDumper):

@@ -33,8 +33,8 @@ _UNITS = {
 }
 _SERIES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 _INTRODUCTION = (
-    "Each service gives these on its metrics port, as Prometheus text or, if asked, as OpenMetrics with trace",
-    "ids as exemplars on the time of requests. Labels are bounded: none holds an id, an address or free text.",
+    "Each service gives these on its metrics port, as Prometheus text or, if asked, OpenMetrics with trace",
+    "ids as exemplars on the time of requests. Labels are bounded: none holds an id, address or free text.",
     "Beside these stand the usual `process_…` metrics. Counters begin at 0 with the process; Prometheus sees",
     "a restart. Where a label's values are all known, each stands at 0 from the start.",
 )

@@ -1,4 +1,4 @@
-"""The few kinds of panel that the dashboards are made of."""
+"""The few kinds of panel that the dashboards are made of, and the frame around them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeser
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 
-# Every query is narrowed by it. Without Kubernetes the label is missing, and `.*` matches that too.
-NS = 'namespace=~"$namespace"'
-# The rate of a counter, over a window that fits the time shown.
-RATE = "[$__rate_interval]"
+from monitoring.queries import NS
+from monitoring.runbooks import BASE_URL
+
+SERVICES = ("gateway", "recommender", "embedder")
 _SOURCE = models.DataSourceRef(type_val="prometheus", uid="$datasource")
+_EXPLORE = (
+    '/explore?left={"datasource":"${traces}","queries":[{"queryType":"traceql",'
+    '"query":"{resource.service.name=~\\"foreword.*\\"}"}],"range":{"from":"${__from}","to":"${__to}"}}'
+)
+Panel = timeseries.Panel | stat.Panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +34,14 @@ def graph(
     title: str,
     description: str,
     unit: str,
-    queries: Sequence[Query],
-    *,
+    *queries: Query,
     width: int = 8,
     stacked: bool = False,
     highest: float | None = None,
+    traced: bool = False,
+    runbooks: bool = False,
 ) -> timeseries.Panel:
-    """Lines over time."""
+    """Lines over time; `traced` shows exemplars and leads to traces, `runbooks` to an alert's runbook."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -59,8 +65,17 @@ def graph(
         panel.stacking(common_builders.StackingConfig().mode(common_models.StackingMode.NORMAL))
     if highest is not None:
         panel.max(highest)
+    if traced:
+        panel.data_links(
+            [dashboard.DashboardLink("Traces").type(models.DashboardLinkType.LINK).url(_EXPLORE)]
+        )
+    if runbooks:
+        address = f"{BASE_URL}/${{__field.labels.alertname}}.md"
+        panel.data_links(
+            [dashboard.DashboardLink("Runbook").type(models.DashboardLinkType.LINK).url(address)]
+        )
     for number, query in enumerate(queries):
-        panel.with_target(_target(query, number))
+        panel.with_target(_target(query, number).exemplar(traced))
     return panel
 
 
@@ -96,9 +111,11 @@ def figure(
     return panel
 
 
-def board(title: str, uid: str, description: str, *, since: str) -> dashboard.Dashboard:
-    """An empty dashboard with the two variables that every panel uses."""
-    return (
+def board(
+    title: str, uid: str, description: str, rows: Sequence[tuple[str, Sequence[Panel]]], *, since: str
+) -> dashboard.Dashboard:
+    """A dashboard with the variables that its panels use, links, and annotations for releases and models."""
+    made = (
         dashboard.Dashboard(title)
         .uid(uid)
         .description(description)
@@ -108,15 +125,15 @@ def board(title: str, uid: str, description: str, *, since: str) -> dashboard.Da
         .readonly()
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(dashboard.DatasourceVariable("traces").label("Traces").type("tempo"))
         .with_variable(
-            dashboard.QueryVariable("namespace")
-            .label("Namespace")
-            .datasource(_SOURCE)
-            .query("label_values(foreword_gateway_build_info, namespace)")
-            .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-            .include_all(True)
-            .all_value(".*")
-            .current(models.VariableOption(selected=True, text="All", value="$__all"))
+            _choice("namespace", "Namespace", "label_values(foreword_gateway_build_info, namespace)")
+        )
+        .with_variable(
+            _choice("service", "Service", f"label_values(process_start_time_seconds{{{NS}}}, job)")
+        )
+        .with_variable(
+            _choice("pod", "Pod", f'label_values(process_start_time_seconds{{{NS},job=~"$service"}}, pod)')
         )
         .link(
             dashboard.DashboardLink("Foreword")
@@ -125,6 +142,48 @@ def board(title: str, uid: str, description: str, *, since: str) -> dashboard.Da
             .as_dropdown(True)
             .keep_time(True)
         )
+        .link(_link("Runbooks", BASE_URL))
+        .link(_link("Traces", _EXPLORE))
+        .annotation(_changes("Release", "blue", f"count by (version) (foreword_gateway_build_info{{{NS}}})"))
+        .annotation(
+            _changes("Model", "purple", f"count by (model) (foreword_recommender_index_model_info{{{NS}}})")
+        )
+    )
+    for name, panels in rows:
+        made.with_row(dashboard.Row(name))
+        for panel in panels:
+            made.with_panel(panel)
+    return made
+
+
+def _link(title: str, url: str) -> dashboard.DashboardLink:
+    return dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url).target_blank(True)
+
+
+def _changes(name: str, color: str, expr: str) -> dashboard.AnnotationQuery:
+    """Marks the moments at which a series is new."""
+    before = expr.replace("})", "} offset 2m)")
+    return (
+        dashboard.AnnotationQuery()
+        .name(name)
+        .datasource(_SOURCE)
+        .enable(True)
+        .icon_color(color)
+        .expr(f"{expr} unless {before}")
+    )
+
+
+def _choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(_SOURCE)
+        .query(query)
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .include_all(True)
+        .multi(True)
+        .all_value(".*")
+        .current(models.VariableOption(selected=True, text="All", value="$__all"))
     )
 
 

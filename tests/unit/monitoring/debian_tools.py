@@ -1,4 +1,4 @@
-"""Prometheus's own tools, which CI installs from Debian; elsewhere a test that needs one says so and skips."""
+"""Prometheus's own tools, which CI installs from Debian; elsewhere a test that needs one skips."""
 
 from __future__ import annotations
 
