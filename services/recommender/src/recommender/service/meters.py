@@ -28,7 +28,10 @@ _DEAD_LETTERS = (
     "event_missing",
     "timestamp_invalid",
 )
-LOOPS = ("webhook_changes", "webhook_deliveries", "fold", "follow", "reconcile", "learn", "census", "canary")
+LOOPS = (
+    "webhook_changes",
+    "webhook_deliveries",
+    "fold", "follow", "reconcile", "learn", "census", "canary")
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -236,7 +239,7 @@ class WebhookMeters:
             [Label("outcome", ("delivered", "retried", "failed"))],
         )
         self.disabled: Gauge = metrics.gauge(
-            "webhook_endpoints_disabled", "Endpoints to which nothing is sent any more, until they are stored anew."
+            "webhook_endpoints_disabled", "Endpoints to which nothing is sent until they are stored anew."
         )
 
 
