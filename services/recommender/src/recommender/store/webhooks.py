@@ -35,13 +35,6 @@ class DeliveryRow:
     last_error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxFigures:
-    pending: int
-    oldest_seconds: float
-    disabled: int
-
-
 def _endpoint(row: Sequence[Any]) -> Endpoint:
     return Endpoint(row[0], row[1], tuple(row[2]), *row[3:12])
 
@@ -206,18 +199,12 @@ def retry(connection: sa.Connection, delivery_id: int, now: datetime) -> bool:
     )
 
 
-def figures(connection: sa.Connection, now: datetime) -> OutboxFigures:
-    """Of endpoints that are not disabled: what waits, and how long the oldest of it has waited."""
-    row = connection.exec_driver_sql(
-        "SELECT count(*), min(d.created_at) FROM recommender.webhook_deliveries d "
-        "JOIN recommender.webhook_endpoints w USING (endpoint_id) "
-        "WHERE d.state = 'pending' AND w.disabled_at IS NULL"
-    ).one()
-    disabled = connection.exec_driver_sql(
-        "SELECT count(*) FROM recommender.webhook_endpoints WHERE disabled_at IS NOT NULL"
-    ).scalar_one()
-    age = 0.0 if row[1] is None else max(0.0, (now - row[1]).total_seconds())
-    return OutboxFigures(int(row[0]), age, int(disabled))
+def disabled_count(connection: sa.Connection) -> int:
+    return int(
+        connection.exec_driver_sql(
+            "SELECT count(*) FROM recommender.webhook_endpoints WHERE disabled_at IS NOT NULL"
+        ).scalar_one()
+    )
 
 
 def purge(connection: sa.Connection, before: datetime) -> None:
