@@ -12,10 +12,14 @@ import pytest
 from ranking_firm import DAY, NOW, card, make_behaviour, make_catalogue, make_firm, make_profile
 from recommender.domain.catalogue import Catalogue
 from recommender.domain.filters import AnyOf, Filter, parse_filter
-from recommender.domain.ranking_config import RankingConfig, load_ranking_config
+from recommender.domain.ranking_config import TERMS, Curve, RankingConfig, load_ranking_config
 from recommender.numeric.behaviour import Behaviour, empty_behaviour
 from recommender.numeric.candidates import ExactSearch
+from recommender.numeric.ranking import contributions, score_parts
+from recommender.numeric.score_terms import score_terms
 from recommender.service.ranker import PlacementRules, RankedAnswer, RankRequest, explain, recommend_block
+from recommender.service.ranking_inputs import set_scene
+from recommender.service.ranking_score import prepare_all
 
 FIRM = make_firm()
 SEARCH = ExactSearch(FIRM.vectors)
@@ -69,10 +73,40 @@ def varied_requests(n: int) -> list[RankRequest]:
 
 def test_a_batch_gives_exactly_the_single_answers() -> None:
     requests = varied_requests(70)
-    config = replace(CONFIG, candidates=replace(CONFIG.candidates, width=64, recent=9, popular=7, fresh=9))
+    config = replace(
+        curved(CONFIG), candidates=replace(CONFIG.candidates, width=64, recent=9, popular=7, fresh=9)
+    )
     together = recommend_block(FIRM, SEARCH, LEARNT, config, requests, NOW)
     alone = [recommend_block(FIRM, SEARCH, LEARNT, config, [r], NOW)[0] for r in requests]
     assert together == alone  # dataclasses of floats: equal means equal to the last bit
+
+
+def curved(config: RankingConfig) -> RankingConfig:
+    """With a curve for every third term and one for unproven assets for every fifth."""
+    rng = np.random.default_rng(3)
+    shape = [Curve((0.0, 0.4, 1.0), tuple(rng.random(3).tolist())) for _ in TERMS]
+    return replace(
+        config,
+        weights=tuple(1.0 if i % 3 == 0 else w for i, w in enumerate(config.weights)),
+        curves={t: shape[i] for i, t in enumerate(TERMS) if i % 3 == 0},
+        unproven_curves={t: shape[i] for i, t in enumerate(TERMS) if i % 5 == 0},
+    )
+
+
+@pytest.mark.parametrize("width", [30, 300])
+def test_weighing_a_block_at_once_gives_what_the_obvious_way_gives(width: int) -> None:
+    config = curved(STILL)
+    requests = varied_requests(12)
+    scene = set_scene(FIRM, LEARNT, config, NOW)
+    inputs = [p.inputs for p in prepare_all(scene, requests)]
+    rows = np.random.default_rng(8).integers(0, len(FIRM), size=(len(requests), width))
+    goals = [r.goal for r in requests]
+    shared = (FIRM, scene.space, scene.tags, LEARNT, config, inputs)
+    slow = contributions(score_terms(*shared, rows, NOW), config, goals)
+    np.testing.assert_array_equal(score_parts(*shared, goals, rows, NOW), slow)
+    # A block larger than the catalogue weighs each asset once, a smaller one each candidate: the same bits.
+    alone = score_parts(*shared[:-1], inputs[:1], goals[:1], rows[:1], NOW)
+    np.testing.assert_array_equal(alone[:, 0], slow[:, 0])
 
 
 @pytest.mark.parametrize("config", [CONFIG, STILL])

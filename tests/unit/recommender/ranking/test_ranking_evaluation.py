@@ -25,10 +25,11 @@ from recommender.domain.ranking_config import (
 from recommender.numeric.baselines import Baselines, ease
 from recommender.numeric.behaviour import EventTable, learn_behaviour
 from recommender.numeric.fold import fold_profile
-from recommender.numeric.learning import TrainingCases, fit_curves, ndcg_of, scores_of
+from recommender.numeric.learning import TrainingCases, fit_curves, ndcg_of
 from recommender.numeric.ranking_metrics import per_case, rank_of, resampling
 from recommender.service.evaluation_data import LogUnreadable, read_log
 from recommender.service.evaluation_replay import candidates, replay
+from recommender.service.ranking_learning import choose_shape, part_of
 
 CONFIG = load_ranking_config()
 FIRM = make_firm(60, 16)
@@ -119,8 +120,9 @@ def test_learning_finds_what_the_choice_depended_on() -> None:
     hidden = 4 * values[3] + 6 * np.maximum(0, values[8] - 0.5)  # a slope, and one that begins half-way
     noisy = hidden + rng.gumbel(size=n * k)
     cases = TrainingCases(values, np.full(n, k), noisy.reshape(n, k).argmax(axis=1))
-    curves = fit_curves(cases, ridge=5.0, knots=4)
-    learnt = ndcg_of(scores_of(values, curves, [1.0] * len(TERMS)), cases).mean()
+    blend = fit_curves(cases, ridge=5.0, knots=4)
+    curves = blend.curves
+    learnt = ndcg_of(blend.scores(values), cases).mean()
     assert learnt > 0.97 * ndcg_of(hidden, cases).mean()
     first, second = curves[TERMS[3]], curves[TERMS[8]]
     assert np.interp(1.0, first.x, first.y) - np.interp(0.0, first.x, first.y) == pytest.approx(4, abs=1)
@@ -130,12 +132,53 @@ def test_learning_finds_what_the_choice_depended_on() -> None:
     assert high > 2.0 > abs(low) + 0.8
 
 
+def cases_where_text_finds_the_unproven() -> TrainingCases:
+    """Of proven assets the popular is chosen, of unproven ones, a tenth of the choices, what reads alike."""
+    rng = np.random.default_rng(6)
+    n, k = 900, 40
+    values = np.zeros((len(TERMS), n * k), dtype=np.float32)
+    text, popular, unproven = (TERMS.index(t) for t in ("interest_long", "popular_weeks", "unproven"))
+    cold = rng.random(n * k) < 0.3
+    values[text] = rng.random(n * k)
+    values[unproven] = cold
+    values[popular] = np.where(cold, 0.0, rng.random(n * k))
+    worth = np.where(cold, 8 * values[text], 8 * values[popular]) + rng.gumbel(size=n * k)
+    wants_cold = np.repeat(rng.random(n) < 0.1, k)
+    worth[cold != wants_cold] -= 100.0
+    return TrainingCases(values, np.full(n, k), worth.reshape(n, k).argmax(axis=1))
+
+
+def test_what_holds_of_proven_assets_need_not_hold_of_new_ones() -> None:
+    cases = cases_where_text_finds_the_unproven()
+    one = fit_curves(cases, ridge=5.0, knots=1)
+    two = fit_curves(cases, ridge=5.0, knots=1, unproven_knots=1)
+    assert (
+        ndcg_of(two.scores(cases.values), cases).mean()
+        > 1.02 * ndcg_of(one.scores(cases.values), cases).mean()
+    )
+    cold = cases.cold
+    assert 50 < cold.sum() < 150
+    weighed = fit_curves(cases, ridge=5.0, knots=1, unproven_knots=1, cold_weight=10.0)
+    of_cold = [ndcg_of(b.scores(cases.values), cases)[cold].mean() for b in (two, weighed)]
+    assert of_cold[1] > 1.5 * of_cold[0]
+
+
+def test_the_chosen_blend_finds_cold_assets_as_often_as_their_text_does() -> None:
+    cases = cases_where_text_finds_the_unproven()
+    early, late = part_of(cases, 0, 600), part_of(cases, 600, 900)
+    choice = choose_shape(early, late, CONFIG)
+    found = choice.report["cold_hits_of_learnt"]
+    assert isinstance(found, int)
+    assert found >= choice.report["cold_hits_of_text"] >= 5
+    assert choice.shape.cold_weight > 1.0
+
+
 def test_a_learnt_configuration_survives_writing_and_reading() -> None:
     values = np.random.default_rng(1).random((len(TERMS), 500)).astype(np.float32)
-    curves = fit_curves(
-        TrainingCases(values, np.full(50, 10), np.zeros(50, dtype=np.int64)), ridge=5.0, knots=3
-    )
-    config = replace(CONFIG, curves=curves)
+    cases = TrainingCases(values, np.full(50, 10), np.zeros(50, dtype=np.int64))
+    blend = fit_curves(cases, ridge=5.0, knots=3, unproven_knots=1)
+    assert blend.unproven
+    config = replace(CONFIG, curves=blend.curves, unproven_curves=blend.unproven)
     again = ranking_config_from(json.loads(json.dumps(ranking_config_table(config))), source="test")
     assert again == config
 

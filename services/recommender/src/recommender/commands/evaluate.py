@@ -19,11 +19,9 @@ from recommender.domain.errors import ConfigurationInvalid
 from recommender.domain.ranking_config import RankingConfig, load_ranking_config, ranking_config_table
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.numeric.candidates import ExactSearch
-from recommender.service.evaluation import OURS, Evaluation, evaluate_log
+from recommender.service.evaluation import OURS, PLAIN, Evaluation, evaluate_log
 from recommender.service.evaluation_split import evaluate_split
 from recommender.service.ranking_learning import LearningPlan, learn_ranking
-
-PLAIN = "foreword, plain blend"
 
 
 @click.command()

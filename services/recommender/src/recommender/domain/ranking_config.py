@@ -35,6 +35,7 @@ TERMS = (
     *POPULARITY_TERMS,
     "together",
     "together_recent",
+    "walk",
     "kindred",
     "taste",
     "role_match",

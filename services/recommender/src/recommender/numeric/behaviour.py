@@ -16,7 +16,7 @@ from recommender.domain.ranking_config import RankingConfig, load_ranking_config
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.kindred import Kindred, learn_kindred, no_kindred
 from recommender.numeric.text_space import LastUsed
-from recommender.numeric.together import TogetherSettings, engaged_together
+from recommender.numeric.together import TogetherSettings, engaged_together, walked_to
 
 Floats = NDArray[np.float64]
 
@@ -117,7 +117,7 @@ class Behaviour:
 
     `popularity` float64 [A, H]: buyers who engaged, each counted once, decayed with `half_lives` (seconds) to
     `as_of`. `together` float32 CSR [A', A'], A' ≤ A: how much an engagement with the row speaks for the
-    column.
+    column; `walk` likewise, by a walk over the graph of buyers and assets.
     """
 
     asset_ids: tuple[str, ...]
@@ -130,6 +130,7 @@ class Behaviour:
     clicks: Floats
     last_engaged_at: Floats
     together: sparse.csr_array
+    walk: sparse.csr_array
     kindred: Kindred
     learnt_pairs: frozenset[tuple[int, int]]  # (buyer, asset) that `learn_behaviour` counted
     added_pairs: frozenset[tuple[int, int]]  # and those counted since
@@ -237,6 +238,7 @@ def empty_behaviour(config: RankingConfig | None = None) -> Behaviour:
         clicks=none,
         last_engaged_at=none,
         together=sparse.csr_array(np.zeros((0, 0), dtype=np.float32)),
+        walk=sparse.csr_array(np.zeros((0, 0), dtype=np.float32)),
         kindred=no_kindred(),
         learnt_pairs=frozenset(),
         added_pairs=frozenset(),
@@ -293,6 +295,7 @@ def learn_behaviour(
         last_engaged_at=last,
         kindred=learn_kindred(firsts.buyer, firsts.asset, firsts.at, weights, len(names), now),
         together=engaged_together(firsts.buyer, firsts.asset, firsts.at, weights, len(names), now, settings),
+        walk=walked_to(firsts.buyer, firsts.asset, firsts.at, len(names), settings),
         learnt_pairs=frozenset(zip(firsts.buyer.tolist(), firsts.asset.tolist(), strict=True)),
         added_pairs=frozenset(),
         kinds=kinds,

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from recommender.domain.ranking_config import TERMS, Curve
+from recommender.numeric.asset_terms import PROVEN_BUYERS
 from recommender.numeric.ranking_metrics import per_case
 
 F32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
 STEPS = 150
+UNPROVEN = TERMS.index("unproven")
+COLD_FROM = float(np.exp(-2.5 / PROVEN_BUYERS))
+"""`unproven` above this: fewer than three buyers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +41,12 @@ class TrainingCases:
     @property
     def starts(self) -> NDArray[np.int64]:
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
+
+    @property
+    def cold(self) -> NDArray[np.bool_]:
+        """bool [C]: the chosen asset had been engaged with by fewer than three buyers."""
+        cold: NDArray[np.bool_] = self.values[UNPROVEN, self.starts + self.target] > COLD_FROM
+        return cold
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -59,45 +70,87 @@ def knots_of(values: F32, most: int) -> list[float]:
     return [0.0, *(float(k) for k in np.unique(np.round(inner, 4)) if 0.001 < k < 0.999)]
 
 
-def fit_curves(cases: TrainingCases, *, ridge: float, knots: int) -> dict[str, Curve]:
-    """A curve for each term that varies among the candidates; the others say nothing here and get none."""
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """A score by terms: curve(value) + unproven × unproven_curve(value), added up over `curves`."""
+
+    curves: Mapping[str, Curve]
+    unproven: Mapping[str, Curve]
+
+    def scores(self, values: F32 | Floats) -> Floats:
+        """float64 [M] from term values [T, M]."""
+        weights = [1.0 if term in self.curves else 0.0 for term in TERMS]
+        return scores_of(values, self.curves, weights, self.unproven)
+
+
+def fit_curves(
+    cases: TrainingCases,
+    *,
+    ridge: float,
+    knots: int,
+    unproven_knots: int | None = None,
+    cold_weight: float = 1.0,
+) -> Blend:
+    """A curve for each term that varies among the candidates; the others say nothing here and get none.
+
+    With `unproven_knots` each term gets a second curve, which counts the more the less proven an asset is.
+    `cold_weight`: how much a case counts whose chosen asset nobody had engaged with, one of a proven asset
+    counting 1: the log holds few choices of assets that were not shown to many, and these few are what
+    teaches how to find the others (inverse propensity, Schnabel et al. 2016).
+    """
     bends = {
         i: knots_of(cases.values[i], knots)
         for i in range(len(TERMS))
         if float(np.ptp(cases.values[i])) > 1e-4
     }
-    columns = [
-        np.maximum(np.float32(0.0), cases.values[i] - np.float32(k)) for i, ks in bends.items() for k in ks
+    if not bends:
+        return Blend({}, {})
+    unproven = cases.values[UNPROVEN]
+    second = {}
+    if unproven_knots is not None and UNPROVEN in bends:
+        second = {i: knots_of(cases.values[i], unproven_knots) for i in bends if i != UNPROVEN}
+    columns = np.empty(
+        (sum(map(len, (*bends.values(), *second.values()))), cases.values.shape[1]), np.float32
+    )
+    at = 0
+    for group, factor in ((bends, None), (second, unproven)):
+        for i, ks in group.items():
+            for k in ks:
+                np.maximum(np.float32(0.0), cases.values[i] - np.float32(k), out=columns[at])
+                if factor is not None:
+                    columns[at] *= factor
+                at += 1
+    weights = 1.0 + (cold_weight - 1.0) * unproven[cases.starts + cases.target].astype(np.float64)
+    slopes = iter(_fit(columns, cases, weights / weights.mean(), ridge).tolist())
+    found = [
+        {TERMS[i]: _curve(ks, [next(slopes) for _ in ks]) for i, ks in group.items()}
+        for group in (bends, second)
     ]
-    if not columns:
-        return {}
-    slopes = _fit(np.stack(columns), cases, ridge)
-    curves, at = {}, 0
-    for i, ks in bends.items():
-        own = slopes[at : at + len(ks)]
-        at += len(ks)
-        x = np.array([*ks, 1.0])
-        y = np.maximum(0.0, x[:, None] - np.asarray(ks)) @ own
-        curves[TERMS[i]] = Curve(tuple(np.round(x, 4).tolist()), tuple(np.round(y, 5).tolist()))
-    return curves
+    return Blend(*found)
 
 
-def _fit(columns: F32, cases: TrainingCases, ridge: float) -> Floats:
-    """float64 [F]: slopes of the log-odds; the ridge is on columns of unit spread."""
+def _curve(ks: Sequence[float], slopes: Sequence[float]) -> Curve:
+    x = np.array([*ks, 1.0])
+    y = np.maximum(0.0, x[:, None] - np.asarray(ks)) @ np.asarray(slopes)
+    return Curve(tuple(np.round(x, 4).tolist()), tuple(np.round(y, 5).tolist()))
+
+
+def _fit(columns: F32, cases: TrainingCases, weights: Floats, ridge: float) -> Floats:
+    """float64 [F]: slopes of the log-odds; the ridge is on columns of unit spread. Changes `columns`."""
     spread = columns.std(axis=1, dtype=np.float64) + 1e-6
     columns /= spread[:, None].astype(np.float32)
     starts, n = cases.starts, len(cases)
     owner = np.repeat(np.arange(n), cases.lengths)
     chosen = starts + cases.target
-    wanted = columns[:, chosen].sum(axis=1, dtype=np.float64)
+    wanted = columns[:, chosen] @ weights
 
     def loss(slopes: Floats) -> tuple[float, Floats]:
         score = (slopes.astype(np.float32) @ columns).astype(np.float64)
         highest = np.maximum.reduceat(score, starts)
         odds = np.exp(score - highest[owner])
         total = np.add.reduceat(odds, starts)
-        likelihood = float((score[chosen] - highest - np.log(total)).sum())
-        share = (odds / total[owner]).astype(np.float32)
+        likelihood = float(weights @ (score[chosen] - highest - np.log(total)))
+        share = (odds * (weights / total)[owner]).astype(np.float32)
         gradient = (columns @ share).astype(np.float64) - wanted + ridge * slopes
         return (0.5 * ridge * float(slopes @ slopes) - likelihood) / n, gradient / n
 
@@ -106,22 +159,35 @@ def _fit(columns: F32, cases: TrainingCases, ridge: float) -> Floats:
     return fitted
 
 
-def scores_of(values: F32 | Floats, curves: Mapping[str, Curve], weights: Sequence[float]) -> Floats:
+def scores_of(
+    values: F32 | Floats,
+    curves: Mapping[str, Curve],
+    weights: Sequence[float],
+    unproven_curves: Mapping[str, Curve] = MappingProxyType({}),
+) -> Floats:
     """float64 [M]: weight × curve of each term added up; a term without a curve counts as it is."""
     score = np.zeros(values.shape[1])
     for i, term in enumerate(TERMS):
-        curve = curves.get(term)
-        if curve is not None:
-            score += weights[i] * np.interp(values[i], curve.x, curve.y)
-        elif weights[i]:
-            score += weights[i] * values[i]
+        if not weights[i]:
+            continue
+        curve, more = curves.get(term), unproven_curves.get(term)
+        shaped = values[i] if curve is None else np.interp(values[i], curve.x, curve.y)
+        if more is not None:
+            shaped = shaped + values[UNPROVEN] * np.interp(values[i], more.x, more.y)
+        score += weights[i] * shaped
     return score
 
 
-def ndcg_of(score: Floats, cases: TrainingCases) -> Floats:
-    """float64 [C]: NDCG@10 of each case, ties at the middle."""
+def middle_ranks(score: Floats, cases: TrainingCases) -> Floats:
+    """float64 [C]: the rank of each case's chosen one, ties at the middle."""
     starts = cases.starts
     own = np.repeat(score[starts + cases.target], cases.lengths)
     above = np.add.reduceat((score > own).astype(np.int64), starts)
     equal = np.add.reduceat((score == own).astype(np.int64), starts) - 1
-    return per_case(1.0 + above + equal / 2)["ndcg_at_10"]
+    ranks: Floats = 1.0 + above + equal / 2
+    return ranks
+
+
+def ndcg_of(score: Floats, cases: TrainingCases) -> Floats:
+    """float64 [C]: NDCG@10 of each case, ties at the middle."""
+    return per_case(middle_ranks(score, cases))["ndcg_at_10"]

@@ -76,7 +76,7 @@ def _reason(
     match term:
         case "interest_recent" | "interest_long" | "interest_attention" | "interest_unproven":
             return _because_of(catalogue, row, interest)
-        case "together" | "together_recent":
+        case "together" | "together_recent" | "walk":
             if not together:
                 return None
             return (

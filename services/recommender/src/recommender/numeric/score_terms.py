@@ -68,9 +68,9 @@ class BuyerInputs:
     `directions` float32 [q + E, d]: q query vectors of unit norm, `asked` naming them by their place in
     QUERIES, then the E assets that the attention looks at, which weigh `attention` float32 [E]. `stage` [7]
     or None; `language_share` [L]; `affinity` [tags]; `last_visit` epoch seconds or inf; `together`,
-    `together_recent`, `kindred` float64 [A + 1] by behaviour index, the last entry 0; `place` float32 [F],
-    where the buyer lies among like-minded readers; `persona`, `industry` tag indices (see TagTable) or -1;
-    `gap` [tags], 1 for personas the account has not been reached with.
+    `together_recent`, `walk`, `kindred` float64 [A + 1] by behaviour index, the last entry 0; `place`
+    float32 [F], where the buyer lies among like-minded readers; `persona`, `industry` tag indices (see
+    TagTable) or -1; `gap` [tags], 1 for personas the account has not been reached with.
     """
 
     directions: F32
@@ -82,6 +82,7 @@ class BuyerInputs:
     last_visit: float
     together: Floats
     together_recent: Floats
+    walk: Floats
     kindred: Floats
     place: F32
     persona: int
@@ -197,6 +198,8 @@ def _together_terms(out: Floats, aligned: AlignedBehaviour, buyer: BuyerInputs, 
         if len(strengths) > 1:
             raw = strengths.take(place.take(rows))  # an unknown asset's -1 finds the last entry, 0
             np.divide(raw, raw + half, out=out[TERM_INDEX[term]])
+    if len(buyer.walk) > 1:
+        out[TERM_INDEX["walk"]] = buyer.walk.take(aligned.together_index.take(rows))
     if buyer.place.any():
         expected = aligned.taste.take(rows, axis=0) @ buyer.place
         np.maximum(expected, ZERO, out=expected)

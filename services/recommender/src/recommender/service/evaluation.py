@@ -29,6 +29,7 @@ from recommender.service.ranker import recommend_block
 from recommender.service.ranking_score import score_everything
 
 OURS = "foreword"
+PLAIN = "foreword, plain blend"
 EVERYTHING = "foreword, every asset scored"
 TEXT_BASELINES = ("TF-IDF profile", "MiniLM profile")
 VIEWS = ("all", "back")

@@ -74,9 +74,9 @@ class Prepared:
 
 
 def prepare(
-    scene: Scene, request: RankRequest, together: tuple[Floats, Floats], interest: Interest
+    scene: Scene, request: RankRequest, together: tuple[Floats, Floats, Floats], interest: Interest
 ) -> Prepared:
-    """`together`: this buyer's two rows of engaged-together strength, float64 [A' + 1] each."""
+    """`together`: this buyer's rows of engaged-together strength, as `together_rows` gives them."""
     catalogue, space, tags = scene.catalogue, scene.space, scene.tags
     settings = scene.config.interest
     personal = request.personalise
@@ -111,6 +111,7 @@ def prepare(
         last_visit=float(profile.last_at[-1]) if len(profile.last_at) else np.inf,
         together=together[0],
         together_recent=together[1],
+        walk=together[2],
         kindred=nearby,
         place=place,
         persona=tags.find("personas", request.persona if personal else None),
@@ -122,15 +123,16 @@ def prepare(
     return Prepared(request, interest, inputs, suppressed, shows, tier)
 
 
-def together_rows(scene: Scene, interests: list[Interest]) -> list[tuple[Floats, Floats]]:
-    """For each buyer float64 [A' + 1] twice: what their long and their recent engagements speak for.
+def together_rows(scene: Scene, interests: list[Interest]) -> list[tuple[Floats, Floats, Floats]]:
+    """For each buyer float64 [A' + 1] three times: what their long and their recent engagements speak for,
+    and where a walk from any of these ends, relative to where it ends most.
 
-    One sparse product for all; its rows are computed one by one, so they don't depend on each other.
+    Sparse products for all buyers; their rows are computed one by one, so they don't depend on each other.
     """
-    matrix = scene.behaviour.together
-    size = matrix.shape[0]
+    together, walk = scene.behaviour.together, scene.behaviour.walk
+    size = together.shape[0]
     if not size:
-        return [(np.zeros(1), np.zeros(1)) for _ in interests]
+        return [(np.zeros(1), np.zeros(1), np.zeros(1)) for _ in interests]
     data, columns, lengths = [], [], []
     for interest in interests:
         index = scene.aligned.together_index[interest.rows]
@@ -139,13 +141,24 @@ def together_rows(scene: Scene, interests: list[Interest]) -> list[tuple[Floats,
             data.append(weights / np.sqrt(max(1.0, float(weights.sum()))))
             columns.append(index[known])
             lengths.append(int(known.sum()))
+    spoken = _product(data, columns, lengths, together)
+    ends = _product([np.ones(n) for n in lengths[::2]], columns[::2], lengths[::2], walk)
+    ends /= np.maximum(ends.max(axis=1, keepdims=True), 1e-12)
+    return [(spoken[2 * i], spoken[2 * i + 1], ends[i]) for i in range(len(interests))]
+
+
+def _product(
+    data: list[Floats], columns: list[NDArray[np.int32]], lengths: list[int], matrix: sparse.csr_array
+) -> Floats:
+    """float64 [rows, A' + 1], the last column 0: the sparse rows given times the matrix."""
+    size = matrix.shape[0]
     pointers = np.concatenate([[0], np.cumsum(lengths)])
-    engaged = sparse.csr_array(
+    rows = sparse.csr_array(
         (np.concatenate(data), np.concatenate(columns), pointers), shape=(len(lengths), size)
     )
     dense = np.zeros((len(lengths), size + 1))
-    dense[:, :size] = (engaged @ matrix).toarray()
-    return [(dense[2 * i], dense[2 * i + 1]) for i in range(len(interests))]
+    dense[:, :size] = (rows @ matrix).toarray()
+    return dense
 
 
 def _languages(space: TextSpace, interest: Interest, language: str | None) -> Floats:

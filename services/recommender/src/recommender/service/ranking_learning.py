@@ -4,15 +4,26 @@ blend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from recommender.domain.ranking_config import TERMS, Curve, RankingConfig
+from recommender.domain.ranking_config import TERMS, RankingConfig
 from recommender.domain.ranking_request import RankRequest
 from recommender.domain.signal_kinds import SignalKinds
-from recommender.numeric.learning import F32, TrainingCases, fit_curves, join_cases, ndcg_of, scores_of
+from recommender.numeric.learning import (
+    F32,
+    Blend,
+    Floats,
+    TrainingCases,
+    fit_curves,
+    join_cases,
+    middle_ranks,
+    ndcg_of,
+    scores_of,
+)
+from recommender.numeric.ranking_metrics import TOP
 from recommender.numeric.score_terms import score_terms
 from recommender.service.evaluation_data import Log
 from recommender.service.evaluation_replay import DAY, candidates, replay
@@ -21,8 +32,34 @@ from recommender.service.ranking_score import prepare_all
 
 LEAST_CASES = 300
 """Fewer than this teach nothing that would hold; the plain blend stays."""
-GRID = ((30.0, 0), (30.0, 4), (30.0, 8))
-"""(ridge, bends of a curve) that are tried; what does best on the held-out days is taken."""
+LEAST_COLD_HITS = 5
+"""So many cold assets must the text alone find among the held-out cases before a blend is held to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a blend is fitted: `ridge`, bends of a curve, bends of what unproven assets get besides (None:
+    nothing), and how much a case of an asset that nobody had engaged with counts.
+    """
+
+    ridge: float
+    bends: int
+    unproven_bends: int | None = None
+    cold_weight: float = 1.0
+
+    def fit(self, cases: TrainingCases) -> Blend:
+        return fit_curves(
+            cases,
+            ridge=self.ridge,
+            knots=self.bends,
+            unproven_knots=self.unproven_bends,
+            cold_weight=self.cold_weight,
+        )
+
+
+SHAPES = (Shape(30.0, 0), Shape(30.0, 4), Shape(30.0, 8), Shape(60.0, 4, 1))
+COLD_WEIGHTS = (3.0, 5.0, 7.0, 10.0, 15.0)
+"""Tried in this order on the best shape until cold assets are found as often as by their text alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,39 +103,78 @@ def learn_ranking(
         return Learnt(plain, served=False, report={"cases": len(cases), "why": "too few cases to learn from"})
     split = int(len(cases) * (1 - plan.held_out))
     early, late = part_of(cases, 0, split), part_of(cases, split, len(cases))
-    base = ndcg_of(scores_of(late.values, plain.curves, plain.weights), late)
-    tried: list[dict[str, object]] = []
-    best, best_ndcg = (30.0, 0), -1.0
-    for ridge, knots in GRID:
-        curves = fit_curves(early, ridge=ridge, knots=knots)
-        ndcg = float(ndcg_of(scores_of(late.values, curves, ones(curves)), late).mean())
-        tried.append({"ridge": ridge, "bends": knots, "held_out_ndcg_at_10": ndcg})
-        progress("fit", len(tried))
-        if ndcg > best_ndcg + 1e-4:
-            best, best_ndcg = (ridge, knots), ndcg
-    served = best_ndcg > float(base.mean())
-    report: dict[str, object] = {
-        "cases": len(cases),
-        "held_out_cases": len(late),
-        "plain_ndcg_at_10": float(base.mean()),
-        "learnt_ndcg_at_10": best_ndcg,
-        "tried": tried,
-        "view": plan.view,
-    }
-    if not served:
+    chosen = choose_shape(early, late, plain, progress)
+    report = chosen.report | {"cases": len(cases), "held_out_cases": len(late), "view": plan.view}
+    if not chosen.beats_plain:
         return Learnt(plain, served=False, report=report | {"why": "it did not beat the plain blend"})
-    curves = fit_curves(cases, ridge=best[0], knots=best[1])
-    return Learnt(with_curves(plain, curves, cases, f"learnt-{plan.view}"), served=True, report=report)
+    config = with_curves(plain, chosen.shape.fit(cases), cases, f"learnt-{plan.view}")
+    return Learnt(config, served=True, report=report)
 
 
-def with_curves(
-    plain: RankingConfig, curves: Mapping[str, Curve], cases: TrainingCases, name: str
-) -> RankingConfig:
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The shape that did best on held-out cases, whether it beat the plain blend, and all that was tried."""
+
+    shape: Shape
+    beats_plain: bool
+    report: dict[str, object]
+
+
+def choose_shape(
+    early: TrainingCases,
+    late: TrainingCases,
+    plain: RankingConfig,
+    progress: Callable[[str, int], None] = lambda _what, _done: None,
+) -> Choice:
+    """Fit each shape to `early` and take the one of highest NDCG@10 on `late`, of those that find at least as
+    many cold assets as their text alone would, where that can be told.
+    """
+    text = late.values[TERMS.index("interest_long")].astype(np.float64)
+    floor = _cold_hits(text, late)
+    floor = floor if floor >= LEAST_COLD_HITS else 0
+    scores = scores_of(late.values, plain.curves, plain.weights, plain.unproven_curves)
+    base = float(ndcg_of(scores, late).mean())
+    tried: list[tuple[Shape, float, int]] = []
+
+    def attempt(shape: Shape) -> None:
+        found = shape.fit(early).scores(late.values)
+        tried.append((shape, float(ndcg_of(found, late).mean()), _cold_hits(found, late)))
+        progress("fit", len(tried))
+
+    for shape in SHAPES:
+        attempt(shape)
+    best = max(tried, key=lambda t: t[1])
+    if best[2] < floor:
+        heeding = best[0] if best[0].unproven_bends is not None else SHAPES[-1]
+        for weight in COLD_WEIGHTS:
+            attempt(replace(heeding, cold_weight=weight))
+            if tried[-1][2] >= floor:
+                break
+    enough = [t for t in tried if t[2] >= floor]
+    best = max(enough, key=lambda t: t[1]) if enough else max(tried, key=lambda t: t[2])
+    report: dict[str, object] = {
+        "plain_ndcg_at_10": base,
+        "learnt_ndcg_at_10": best[1],
+        "cold_hits_of_text": floor,
+        "cold_hits_of_plain": _cold_hits(scores, late),
+        "cold_hits_of_learnt": best[2],
+        "chosen": asdict(best[0]),
+        "tried": [asdict(s) | {"held_out_ndcg_at_10": n, "held_out_cold_hits": c} for s, n, c in tried],
+    }
+    return Choice(best[0], best[1] > base, report)
+
+
+def _cold_hits(scores: Floats, cases: TrainingCases) -> int:
+    """How many cold assets stand among the first ten of their case."""
+    return int((middle_ranks(scores, cases)[cases.cold] <= TOP).sum())
+
+
+def with_curves(plain: RankingConfig, blend: Blend, cases: TrainingCases, name: str) -> RankingConfig:
     """The plain configuration with fitted curves, scaled so that scores spread as before: the weights of
     terms the log says nothing of, penalties and rules then keep their meaning.
     """
-    fitted = scores_of(cases.values, curves, ones(curves))
-    weights = np.array([w if t in curves else 0.0 for t, w in zip(TERMS, plain.weights, strict=True)])
+    fitted = blend.scores(cases.values)
+    weights = np.array([w if t in blend.curves else 0.0 for t, w in zip(TERMS, plain.weights, strict=True)])
     before = scores_of(cases.values, {}, weights.tolist())
     scale = float(before.std() / max(float(fitted.std()), 1e-9)) or 1.0
     return replace(
@@ -106,9 +182,10 @@ def with_curves(
         name=name,
         version=plain.version + 1,
         weights=tuple(
-            round(scale, 6) if t in curves else w for t, w in zip(TERMS, plain.weights, strict=True)
+            round(scale, 6) if t in blend.curves else w for t, w in zip(TERMS, plain.weights, strict=True)
         ),
-        curves=dict(plain.curves) | dict(curves),
+        curves=dict(plain.curves) | dict(blend.curves),
+        unproven_curves=dict(plain.unproven_curves) | dict(blend.unproven),
     )
 
 
@@ -159,11 +236,6 @@ def gather_cases(
 
 def _none() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.empty(0, dtype=np.int64)
-
-
-def ones(curves: Mapping[str, Curve]) -> Sequence[float]:
-    """Weights under which fitted curves count as they are."""
-    return [1.0 if term in curves else 0.0 for term in TERMS]
 
 
 def part_of(cases: TrainingCases, start: int, end: int) -> TrainingCases:
