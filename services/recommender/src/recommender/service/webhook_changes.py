@@ -1,7 +1,7 @@
 """Finding what webhook subscribers should be told: the truth is compared with what they were told last.
 
-Reconciled and not announced: whatever made a stage change (a signal, a merge, silence, a new model), it is found
-here; event and mark are written in one transaction, so that each change is told once into the outbox.
+Reconciled and not announced: whatever made a stage change (a signal, a merge, silence, a new model), it is
+found here; event and mark are written in one transaction, so that each change is told once into the outbox.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Result:
 
 
 class Deliverer:
-    """One `step` sends what is due. A delivery is claimed first: if this process dies, another one sends it."""
+    """One `step` sends what is due. It claims each first: if this process dies, another sends it."""
 
     def __init__(
         self,
