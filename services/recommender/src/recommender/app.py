@@ -19,12 +19,14 @@ from recommender.api import problems
 from recommender.api import recommendations as recommendation_routes
 from recommender.api import signal_validation as signal_validation_routes
 from recommender.api import signals as signal_routes
+from recommender.api import webhooks as webhook_routes
 from recommender.api.requests import IdConverter
 from recommender.clients.embedder import EmbedderClient
 from recommender.domain.ranking_config import load_ranking_config
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.extraction.sandbox import Sandbox
+from recommender.service import webhooks as webhook_service
 from recommender.service.asset_stages import AssetStageEstimator, load_prototypes
 from recommender.service.assets import AssetService
 from recommender.service.buyer_view import BuyerReader
@@ -67,6 +69,7 @@ from servicekit.metrics import Metrics
 # An import is streamed and has no bound of its own; other bodies have `max_body_bytes`.
 _IMPORT_BYTES = 64 * 1024**3
 _AGENT_CHARACTERS = 500
+_WEBHOOK_SECONDS = 1.0
 _CANARY_SECONDS = 30.0
 _CANARY_SECONDS = 30.0
 
@@ -209,6 +212,20 @@ def create_app(
     app.register_blueprint(placement_routes.blueprint(placements, recommendations))
     app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))
     app.register_blueprint(email_routes.blueprint(EmailSlotService(engine, recommendations, replica, clock)))
+    webhooks = webhook_service.build(
+        engine,
+        reader,
+        estimator,
+        buyers,
+        clock,
+        meters.webhooks,
+        allow_private=settings.webhook_allow_private,
+        disable_after_seconds=settings.webhook_disable_seconds,
+        wake=lambda: delivering.wake(),
+    )
+    delivering = loop("webhook_deliveries", webhooks.deliverer.step, _WEBHOOK_SECONDS)
+    loops += [delivering, loop("webhook_changes", webhooks.changes.step, _WEBHOOK_SECONDS)]
+    app.register_blueprint(webhook_routes.blueprint(webhooks.service))
     _limit_bodies(app, settings.max_body_bytes)
     health.init_app(
         app,
@@ -243,6 +260,7 @@ def create_app(
         "reconciler": reconciler,
         "keeper": keeper,
         "folder": folder,
+        "webhooks": webhooks,
         "census": census,
         "canary": canary,
         "census": census,

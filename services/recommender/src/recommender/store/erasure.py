@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from recommender.domain.identities import Identity
 from recommender.store import email_slots
 from recommender.store.identities import identity_hash
+from recommender.store.webhooks import forget_buyers
 
 # A shorter id is part of many a word that has nothing to do with it.
 _TELLING_LENGTH = 8
@@ -58,6 +59,7 @@ def erase(
         )
     _scrub(connection, sorted({identity.external_id for _, identity in identities}))
     email_slots.forget(connection, [identity for _, identity in identities])
+    forget_buyers(connection, sorted(buyers))
     connection.exec_driver_sql(
         "UPDATE recommender.identities SET linked_to = NULL WHERE linked_to = ANY(%s)", (ids,)
     )
