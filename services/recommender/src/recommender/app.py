@@ -33,8 +33,6 @@ from recommender.service.buyer_view import BuyerReader
 from recommender.service.buyers import BuyerService
 from recommender.service.canary import Canary
 from recommender.service.census import Census
-from recommender.service.canary import Canary
-from recommender.service.census import Census
 from recommender.service.clock import Clock, system_clock
 from recommender.service.coverage import CoverageService
 from recommender.service.email_slots import EmailSlotService
@@ -50,6 +48,7 @@ from recommender.service.meters import CatalogueMeters, RecommenderMeters
 from recommender.service.placements import PlacementBook, PlacementService
 from recommender.service.previewing import PreviewService
 from recommender.service.recent_buyers import RecentBuyers
+from recommender.service.recommendation_log import RecommendationLog
 from recommender.service.recommendations import RecommendationService
 from recommender.service.reconcile import Reconciler
 from recommender.service.replica import CatalogueReplica
@@ -71,6 +70,7 @@ _IMPORT_BYTES = 64 * 1024**3
 _AGENT_CHARACTERS = 500
 _WEBHOOK_SECONDS = 1.0
 _CANARY_SECONDS = 30.0
+_REMEMBER_SECONDS = 1.0
 _CANARY_SECONDS = 30.0
 
 
@@ -162,6 +162,7 @@ def create_app(
     signals = SignalService(engine, Partitions(engine), kinds, clock, meters.signals, _is_bot, recorded)
     recent = RecentBuyers(folder, reader)
     recent = RecentBuyers(folder, reader)
+    answers_log = RecommendationLog(engine, meters.answers.log_rows)
     recommendations = RecommendationService(
         engine,
         replica,
@@ -169,6 +170,7 @@ def create_app(
         estimator,
         keeper,
         PlacementBook(),
+        answers_log,
         encoder,
         ranking,
         clock,
@@ -185,6 +187,7 @@ def create_app(
     loops += [
         loop("census", census.step, settings.census_seconds),
         loop("canary", canary.step, _CANARY_SECONDS),
+        loop("remember", answers_log.flush, _REMEMBER_SECONDS),
     ]
     canary = Canary(replica, clock, meters.catalogue.recall)
     census = Census(engine, recent, estimator, coverage, clock, meters.business)
@@ -250,6 +253,7 @@ def create_app(
         listener.stop()
         for one in loops:
             one.stop()
+        _write_down(answers_log)
         sandbox.close()
         engine.dispose()
 
@@ -263,6 +267,7 @@ def create_app(
         "webhooks": webhooks,
         "census": census,
         "canary": canary,
+        "answers_log": answers_log,
         "census": census,
         "canary": canary,
     }
@@ -271,6 +276,14 @@ def create_app(
     else:
         replica.catch_up()
     return app
+
+
+def _write_down(answers: RecommendationLog) -> None:
+    """What waits is written at the end; a database that is away by then must not hold the end up."""
+    try:
+        answers.flush()
+    except sa.exc.SQLAlchemyError as error:
+        logs.get("recommender").warning("recommendation_log_lost", error=type(error).__name__)
 
 
 def _is_bot(agent: str) -> bool:

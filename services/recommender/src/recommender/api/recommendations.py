@@ -28,7 +28,7 @@ def blueprint(
     @routes.post("/v1/recommendations")
     def recommend() -> Response:
         asked = parse(RecommendationRequest, read_object(request.get_data()))
-        answer = recommendations.recommend(asked)
+        answer = recommendations.recommend(asked, noted=_is_for_a_buyer())
         return json_response(answer.model_dump(mode="python"))
 
     @routes.post("/v1/recommendations:batch")
@@ -36,7 +36,9 @@ def blueprint(
         lines = [line for line in request.get_data().split(b"\n") if line.strip()]
         if len(lines) > _MAX_LINES:
             raise PayloadTooLarge(f"A batch has at most {_MAX_LINES} lines.", code="too_many_lines")
-        return Response(_answers(lines, recommendations), mimetype="application/x-ndjson")
+        return Response(
+            _answers(lines, recommendations, noted=_is_for_a_buyer()), mimetype="application/x-ndjson"
+        )
 
     @routes.post("/v1/explain")
     def why() -> Response:
@@ -73,7 +75,14 @@ def blueprint(
     return routes
 
 
-def _answers(lines: Sequence[bytes], recommendations: RecommendationService) -> Iterator[bytes]:
+def _is_for_a_buyer() -> bool:
+    """False for what somebody of the firm looks at, such as the studio's previews."""
+    return request.headers.get("X-Purpose", "").lower() != "preview"
+
+
+def _answers(
+    lines: Sequence[bytes], recommendations: RecommendationService, *, noted: bool
+) -> Iterator[bytes]:
     """One line each, in order: an answer, or the problem with that line."""
     for start in range(0, len(lines), _BLOCK):
         block = lines[start : start + _BLOCK]
@@ -86,20 +95,21 @@ def _answers(lines: Sequence[bytes], recommendations: RecommendationService) -> 
                 places.append(place)
             except ForewordError as error:
                 results[place] = _problem(error)
-        for place, answer in zip(places, _recommend_each(asked, recommendations), strict=True):
+        for place, answer in zip(places, _recommend_each(asked, recommendations, noted), strict=True):
             results[place] = answer
         yield b"".join(dumps(result) + b"\n" for result in results)
 
 
 def _recommend_each(
-    asked: Sequence[RecommendationRequest], recommendations: RecommendationService
+    asked: Sequence[RecommendationRequest], recommendations: RecommendationService, noted: bool
 ) -> list[dict[str, Any]]:
     try:
-        return [answer.model_dump(mode="python") for answer in recommendations.recommend_many(asked)]
+        answers = recommendations.recommend_many(asked, noted=noted)
+        return [answer.model_dump(mode="python") for answer in answers]
     except FilterInvalid as error:
         if len(asked) == 1:
             return [_problem(BadRequest(str(error), code="filter_invalid"))]
-        return [one for request_ in asked for one in _recommend_each([request_], recommendations)]
+        return [one for one_asked in asked for one in _recommend_each([one_asked], recommendations, noted)]
 
 
 def _problem(error: ForewordError) -> dict[str, Any]:

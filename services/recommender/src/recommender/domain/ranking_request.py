@@ -21,8 +21,9 @@ class PlacementRules:
     `pin`: ids shown first, in this order, where eligible and not yet engaged with. `boost` and `bury` add to
     and take from the score of what a filter holds for. `exclude`, `exclude_ids`: never shown. `quotas`: of
     what a filter holds for, at most so many in an answer; `most_of_type`: at most so many of one type;
-    `most_shows`: at most so many shows of an asset to one buyer, who then rests from it for `rest_days` (None:
-    as the configuration says). `static`: ids shown first where nothing is known of the buyer or of anybody.
+    `most_shows`: at most so many shows of an asset to one buyer, who then rests from it for `rest_days`
+    (None: as the configuration says). `static`: ids shown first where nothing is known of the buyer or of
+    anybody.
     """
 
     pin: tuple[str, ...] = ()

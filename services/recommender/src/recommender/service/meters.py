@@ -27,11 +27,12 @@ _DEAD_LETTERS = (
     "asset_id_invalid",
     "event_missing",
     "timestamp_invalid",
+    "user_unproven",
 )
 LOOPS = (
     "webhook_changes",
     "webhook_deliveries",
-    "fold", "follow", "reconcile", "learn", "census", "canary")
+    "fold", "follow", "reconcile", "learn", "census", "canary", "remember", "attribute")
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -150,6 +151,11 @@ class AnswerMeters:
         self.empty: Counter = metrics.counter("empty_recommendations_total", "Answers without an asset.")
         self.read_failures: Counter = metrics.counter(
             "buyer_read_failures_total", "Answers made without the database."
+        )
+        self.log_rows: Counter = metrics.counter(
+            "recommendation_log_rows_total",
+            "Answers remembered, and those lost because the database stayed away.",
+            [Label("outcome", ("written", "dropped"))],
         )
         self.stage_seconds: Histogram = metrics.histogram(
             "answer_stage_seconds",

@@ -48,6 +48,7 @@ from recommender.service.measured_search import MeasuredSearch
 from recommender.service.meters import AnswerMeters
 from recommender.service.placements import PlacementBook
 from recommender.service.ranker import explain, recommend_block
+from recommender.service.recommendation_log import NotedAnswer, RecommendationLog
 from recommender.service.replica import CatalogueReplica, Snapshot
 from recommender.store.assets import read_heads
 from servicekit import logs, request_context
@@ -67,6 +68,8 @@ class Prepared:
     ranked: RankRequest
     estimate: StageEstimate
     warnings: tuple[Warning, ...]
+    identity_id: int | None
+    account_id: int | None
 
 
 class RecommendationService:
@@ -80,6 +83,7 @@ class RecommendationService:
         estimator: StageEstimator,
         keeper: BehaviourKeeper,
         placements: PlacementBook,
+        answers_log: RecommendationLog,
         encoder: AssetEncoder,
         config: RankingConfig,
         clock: Clock,
@@ -93,26 +97,31 @@ class RecommendationService:
         self._estimator = estimator
         self._keeper = keeper
         self._placements = placements
+        self._answers_log = answers_log
         self._encoder = encoder
         self._config = config
+        self._ranking_name = f"{config.name}@{config.version}"
         self._clock = clock
         self._metrics = metrics
         self._search_seconds = search_seconds
         self._log = logs.get("recommender")
 
-    def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
-        return self.recommend_many([request])[0]
+    def recommend(self, request: RecommendationRequest, *, noted: bool = True) -> RecommendationResponse:
+        """One answer. `noted` False for one that no buyer will see: it stays out of the log."""
+        return self._recommend([request], None, noted=noted)[0]
 
     def preview(self, request: RecommendationRequest, rules: PlacementRules) -> RecommendationResponse:
         """The answer that there would be if the placement had these rules."""
-        return self._recommend([request], rules)[0]
+        return self._recommend([request], rules, noted=False)[0]
 
-    def recommend_many(self, requests: Sequence[RecommendationRequest]) -> list[RecommendationResponse]:
+    def recommend_many(
+        self, requests: Sequence[RecommendationRequest], *, noted: bool = True
+    ) -> list[RecommendationResponse]:
         """One answer each, in order; reads in one database picture, ranks in one block per moment."""
-        return self._recommend(requests, None)
+        return self._recommend(requests, None, noted=noted)
 
     def _recommend(
-        self, requests: Sequence[RecommendationRequest], rules: PlacementRules | None
+        self, requests: Sequence[RecommendationRequest], rules: PlacementRules | None, *, noted: bool
     ) -> list[RecommendationResponse]:
         started = time.perf_counter()
         snapshot, views, degraded = self._read(requests)
@@ -147,12 +156,34 @@ class RecommendationService:
             for p, answer in zip(prepared, answers, strict=True)
             if answer is not None
         ]
+        if noted:
+            for one, made in zip(prepared, answers, strict=True):
+                if made is not None and one.request.as_of is None:
+                    self._note(one, made, snapshot, degraded, now)
         if len(requests) == 1:  # the parts of a batch say nothing of a page's wait
             stages = self._metrics.stage_seconds
             stages.labels("read").observe(read_at - started)
             stages.labels("rank").observe(ranked_at - read_at)
             stages.labels("render").observe(time.perf_counter() - ranked_at)
         return responses
+
+    def _note(
+        self, prepared: Prepared, answer: RankedAnswer, snapshot: Snapshot, degraded: bool, now: datetime
+    ) -> None:
+        self._answers_log.note(
+            NotedAnswer(
+                at=now,
+                recommendation_id=prepared.recommendation_id,
+                channel=prepared.request.channel,
+                ranking=self._ranking_name,
+                degraded=degraded,
+                identity_id=prepared.identity_id,
+                account_id=prepared.account_id,
+                asked=prepared.ranked,
+                answer=answer,
+                catalogue=snapshot.catalogue,
+            )
+        )
 
     def explain(
         self, request: RecommendationRequest, asset_id: str
@@ -227,7 +258,15 @@ class RecommendationService:
             rules=self._placements.rules_of(request.placement) if rules is None else rules,
             seed=int.from_bytes(hashlib.blake2b(recommendation_id.encode(), digest_size=4).digest(), "big"),
         )
-        return Prepared(request, recommendation_id, ranked, estimate, tuple(warnings))
+        return Prepared(
+            request,
+            recommendation_id,
+            ranked,
+            estimate,
+            tuple(warnings),
+            _identity_id(request, view),
+            None if view.account is None else view.account.row.account_id,
+        )
 
     def _query_vector(
         self, request: RecommendationRequest, snapshot: Snapshot, warnings: list[Warning]
@@ -335,6 +374,12 @@ def _identity(request: RecommendationRequest) -> Identity | None:
     if request.anonymous_id is not None:
         return Identity("anonymous", request.anonymous_id)
     return None
+
+
+def _identity_id(request: RecommendationRequest, view: BuyerView) -> int | None:
+    """The identity that was asked for, which a later merge leaves as it is."""
+    asked = _identity(request)
+    return next((i.identity_id for i in view.identities if (i.kind, i.external_id) == asked), None)
 
 
 def _context_asset(request: RecommendationRequest, snapshot: Snapshot) -> str | None:

@@ -10,7 +10,7 @@ import orjson
 import sqlalchemy as sa
 
 from recommender.domain.identities import Identity
-from recommender.store import email_slots
+from recommender.store import email_slots, recommendation_log
 from recommender.store.identities import identity_hash
 from recommender.store.webhooks import forget_buyers
 
@@ -58,6 +58,7 @@ def erase(
             "DELETE FROM recommender.dead_letters WHERE position(%s::bytea IN event) > 0", (trace,)
         )
     _scrub(connection, sorted({identity.external_id for _, identity in identities}))
+    recommendation_log.forget(connection, ids)
     email_slots.forget(connection, [identity for _, identity in identities])
     forget_buyers(connection, sorted(buyers))
     connection.exec_driver_sql(

@@ -1,4 +1,4 @@
-"""Monthly partitions of the signal log: made before they are needed, dropped when retention says so."""
+"""Monthly partitions of the logs: made before they are needed, dropped when retention says so."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def month_of(at: datetime) -> tuple[int, int]:
 class Partitions:
     """Remembers which months have a partition, so that the usual batch asks nothing."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, table: str = "signals") -> None:
         self._engine = engine
+        self._table = table
         self._known: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
 
@@ -45,13 +46,13 @@ class Partitions:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             for year, month in sorted(missing - self._known):
                 following = (year + 1, 1) if month == 12 else (year, month + 1)
-                name = f"signals_y{year:04d}m{month:02d}"
+                name = f"{self._table}_y{year:04d}m{month:02d}"
                 found = connection.exec_driver_sql(
                     "SELECT to_regclass(%s)", (f"recommender.{name}",)
                 ).scalar_one()
                 if found is None:
                     connection.exec_driver_sql(
-                        f"CREATE TABLE recommender.{name} PARTITION OF recommender.signals FOR VALUES FROM "
+                        f"CREATE TABLE recommender.{name} PARTITION OF recommender.{self._table} FOR VALUES FROM "
                         f"('{year:04d}-{month:02d}-01+00') TO ('{following[0]:04d}-{following[1]:02d}-01+00')"
                     )
         self._known |= missing
