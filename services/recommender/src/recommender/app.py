@@ -161,7 +161,6 @@ def create_app(
 
     signals = SignalService(engine, Partitions(engine), kinds, clock, meters.signals, _is_bot, recorded)
     recent = RecentBuyers(folder, reader)
-    recent = RecentBuyers(folder, reader)
     answers_log = RecommendationLog(engine, meters.answers.log_rows)
     recommendations = RecommendationService(
         engine,
@@ -188,12 +187,6 @@ def create_app(
         loop("census", census.step, settings.census_seconds),
         loop("canary", canary.step, _CANARY_SECONDS),
         loop("remember", answers_log.flush, _REMEMBER_SECONDS),
-    ]
-    canary = Canary(replica, clock, meters.catalogue.recall)
-    census = Census(engine, recent, estimator, coverage, clock, meters.business)
-    loops += [
-        loop("census", census.step, settings.census_seconds),
-        loop("canary", canary.step, _CANARY_SECONDS),
     ]
     previews = PreviewService(
         engine,
@@ -268,8 +261,6 @@ def create_app(
         "census": census,
         "canary": canary,
         "answers_log": answers_log,
-        "census": census,
-        "canary": canary,
     }
     if background:
         threading.Thread(target=start, name="start", daemon=True).start()
