@@ -79,6 +79,9 @@ def running(
             "FOREWORD_RECOMMENDER_URL": f"http://127.0.0.1:{settings.recommender.service}",
         }
         services.start("recommender", settings.recommender, {**added, **addresses})
+        addresses["FOREWORD_RECOMMENDER_METRICS_URL"] = (
+            f"http://127.0.0.1:{settings.recommender.metrics}/metrics"
+        )
         services.start("gateway", settings.gateway, {**added, **addresses})
         _wait_ready(services, announce)
         keys = orjson.loads(settings.keys_file.read_bytes())

@@ -30,6 +30,16 @@ class GatewaySettings(Settings):
         pattern=r"^https?://[^\s]+$",
         description="Base of click links, e.g. https://content.example.com; default: the request's Host.",
     )
+    prometheus_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Prometheus that the studio's shared goals are read from, e.g. http://prometheus:9090.",
+    )
+    recommender_metrics_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Without a Prometheus: one recommender's /metrics, for the studio's shared goals.",
+    )
     static_fallback_file: Path | None = Field(
         None, description="JSON list of assets shown when nothing else is left: id, title, url, type, …"
     )
@@ -62,6 +72,9 @@ class GatewaySettings(Settings):
         None,
         description="Redis or Valkey that all replicas count requests in: `redis://…`, `rediss://…`, "
         "`valkey://…`; default: each counts by itself.",
+    )
+    hubspot_client_secret: SecretStr | None = Field(
+        None, description="Secret of the firm's HubSpot app, which signs the webhooks to `/v1/hubspot`."
     )
     placement_limits: dict[str, str] = Field(
         {}, description='Requests per placement over all keys, as JSON: `{"newsletter": "1000/minute"}`.'

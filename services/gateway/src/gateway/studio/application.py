@@ -18,6 +18,7 @@ from gateway.studio import display, guard, problems, static_files
 from gateway.studio.audit import AuditLog
 from gateway.studio.catalogue import Catalogue
 from gateway.studio.desk import Desk
+from gateway.studio.goals import OwnFigures, PrometheusFigures
 from gateway.studio.keybook import KeyBook
 from gateway.studio.pages import (
     asset,
@@ -54,13 +55,13 @@ def mount(
     found = engine or create_engine(
         parts.settings.database_url.get_secret_value(), pool_size=4, application_name="foreword-studio"
     )
-    studio = _create(_desk(parts, found, clock), metrics)
+    studio = _create(_desk(parts, found, clock, metrics), metrics)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {PATH: studio})  # type: ignore[method-assign]
     app.extensions["studio"] = studio
     return studio
 
 
-def _desk(parts: Parts, engine: sa.Engine, clock: Callable[[], datetime]) -> Desk:
+def _desk(parts: Parts, engine: sa.Engine, clock: Callable[[], datetime], metrics: Metrics) -> Desk:
     return Desk(
         parts=parts,
         people=People(engine),
@@ -69,6 +70,11 @@ def _desk(parts: Parts, engine: sa.Engine, clock: Callable[[], datetime]) -> Des
         catalogue=Catalogue(parts),
         keys=KeyBook(engine, parts.keys),
         throttle=SignInThrottle(),
+        figures=(
+            OwnFigures(metrics.registry, parts.settings.recommender_metrics_url)
+            if parts.settings.prometheus_url is None
+            else PrometheusFigures(parts.settings.prometheus_url)
+        ),
         clock=clock,
     )
 

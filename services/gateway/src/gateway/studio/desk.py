@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from gateway.parts import Parts
 from gateway.studio.audit import AuditLog
 from gateway.studio.catalogue import Catalogue
+from gateway.studio.goals import Figures
 from gateway.studio.keybook import KeyBook
 from gateway.studio.people import People, User
 from gateway.studio.sessions import Sessions
@@ -30,6 +31,7 @@ class Desk:
     catalogue: Catalogue
     keys: KeyBook
     throttle: SignInThrottle
+    figures: Figures
     clock: Callable[[], datetime]
 
     def note(

@@ -1,0 +1,97 @@
+"""A person in the studio, in a real browser: signed in by the link that `make run` prints."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from e2e.conftest import FirstDay
+from e2e.foreword_process import REPOSITORY
+from foreword_dev.stack import Stack
+
+PASSWORD = "a long enough password"
+_AXE_FOLDER = REPOSITORY / "tests" / "studio"
+
+
+@dataclass(slots=True)
+class Studio:
+    """The studio of the running stack, and what went wrong in the browser while it was looked at."""
+
+    url: str
+    page: Page
+    troubles: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.url + path)
+        self.page.wait_for_load_state("networkidle")
+        return self.page
+
+
+def watch(page: Page, troubles: list[str], origin: str) -> None:
+    """Note every console error, script error and request that leaves the host."""
+    page.on("console", lambda m: troubles.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda error: troubles.append(f"script: {error}"))
+    page.on("request", lambda sent: _judge(sent.url, troubles, origin))
+
+
+def _judge(url: str, troubles: list[str], origin: str) -> None:
+    if not url.startswith((origin, "data:")):
+        troubles.append(f"left the host: {url}")
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, installed by npm."""
+    script = _AXE_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        beside = Path(sys.executable).with_name("npm")
+        npm = str(beside) if beside.exists() else shutil.which("npm")
+        assert npm, "npm is needed to install axe-core"
+        done = subprocess.run(
+            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-save"],
+            cwd=_AXE_FOLDER,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return script.read_text()
+
+
+@pytest.fixture(scope="module")
+def signed_in(chromium: Browser, stack: Stack, first_day: FirstDay) -> Iterator[BrowserContext]:
+    """Somebody who opened the printed link, chose a password, and is an operator now."""
+    found = re.search(r"^Studio +(http\S+/studio/setup/\S+)", first_day.second, re.MULTILINE)
+    assert found, first_day.second
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(found[1])
+    page.get_by_label("Your name").fill("Ana Ferrer")
+    page.get_by_label("E-mail").fill("ana@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Begin").click()
+    page.wait_for_url("**/studio/library")
+    page.close()
+    assert found[1].startswith(stack.url)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def studio(signed_in: BrowserContext, stack: Stack) -> Iterator[Studio]:
+    """A page of that person; at the end nothing may have gone wrong in the browser."""
+    made = Studio(f"{stack.url}/studio", signed_in.new_page())
+    watch(made.page, made.troubles, stack.url)
+    yield made
+    made.page.close()
+    assert made.troubles == []
