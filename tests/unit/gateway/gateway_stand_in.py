@@ -279,6 +279,12 @@ def make_app(state: StandIn) -> Flask:
         many = document.get("batch", [document]) if isinstance(document, dict) else [document]
         return _json({"accepted": len(many), "duplicates": 0, "dead_letters": 0})
 
+    @app.post("/v1/signals:validate")
+    def validate() -> Response:
+        note(request.get_data())
+        dead = {"code": "no_identity", "detail": "An event needs a userId or an anonymousId."}
+        return _json({"events": [{"accepted": False, "dead_letter": dead}], "left_out": 0})
+
     @app.post("/v1/recommendations")
     def recommend() -> Response:
         note(request.get_data())

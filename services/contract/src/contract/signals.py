@@ -111,3 +111,19 @@ class JudgedSignal(BaseModel):
 class SignalValidation(BaseModel):
     events: list[JudgedSignal]
     left_out: int = Field(description="Events beyond the first 500, which are not described.")
+
+
+class IntakeOutcome(BaseModel):
+    accepted: int
+    duplicates: int
+    dead_letters: int
+
+
+class RowProblem(BaseModel):
+    line: int
+    detail: str
+
+
+class OpportunityOutcome(IntakeOutcome):
+    rows: int
+    problems: list[RowProblem] = Field(description="Rows that were not taken, the first hundred.")

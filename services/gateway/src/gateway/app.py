@@ -17,6 +17,7 @@ from gateway.api import (
     buyers,
     clicks,
     delivery,
+    intake,
     pages,
     placements,
     recommendations,
@@ -38,7 +39,7 @@ from gateway.signal_relay import SignalRelay
 from gateway.store.migrate import require_known_schema
 from gateway.studio import application as studio
 from gateway.upstream import Recommender
-from servicekit import flask_app, health
+from servicekit import flask_app, health, tracing
 from servicekit.database import create_engine, observe_pool
 from servicekit.errors import BadRequest, Unavailable
 from servicekit.health import PartStatus
@@ -59,7 +60,14 @@ def create_app(
     start: keys are loaded when it comes back.
     """
     shared_metrics = Metrics.create("gateway", settings.version)
-    app = flask_app.create("gateway", metrics=shared_metrics, max_body_bytes=settings.max_body_bytes)
+    app = flask_app.create(
+        "gateway",
+        metrics=shared_metrics,
+        max_body_bytes=settings.max_body_bytes,
+        tracer=tracing.start(
+            "gateway", settings.version, settings.otlp_endpoint, settings.trace_sample_ratio
+        ),
+    )
     app.template_folder = "templates"
     routing.init_app(app)
     metrics = GatewayMetrics.create(shared_metrics)
@@ -144,6 +152,7 @@ def _routes(app: Flask, parts: Parts) -> tuple[Route, ...]:
         *batch.routes(parts, answers),
         *signals.routes(parts),
         *signal_validation.routes(parts),
+        *intake.routes(parts),
         *assets.routes(parts),
         *placements.routes(parts),
         *buyers.routes(parts),
