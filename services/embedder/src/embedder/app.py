@@ -13,7 +13,7 @@ from embedder.loading import hashing_encoder, load
 from embedder.meters import Meters
 from embedder.service import EmbedderService
 from embedder.settings import EmbedderSettings
-from servicekit import flask_app, health, logs
+from servicekit import flask_app, health, logs, tracing
 from servicekit.background import BackgroundLoop
 from servicekit.metrics import Metrics
 
@@ -33,7 +33,14 @@ def create_app(
     logs.configure("embedder", settings.log_level)
     metrics = Metrics.create("embedder", settings.version)
     meters = Meters(metrics)
-    app = flask_app.create("embedder", metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    app = flask_app.create(
+        "embedder",
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        tracer=tracing.start(
+            "embedder", settings.version, settings.otlp_endpoint, settings.trace_sample_ratio
+        ),
+    )
     at_hand = encoder or hashing_encoder(settings.embedder_model)
     service = EmbedderService(settings, meters, lambda: at_hand or load(settings), clock=clock)
     loader = BackgroundLoop(

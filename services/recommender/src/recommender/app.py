@@ -59,7 +59,7 @@ from recommender.service.uploading import AssetUpload
 from recommender.settings import RecommenderSettings
 from recommender.store.migrate import require_known_schema
 from recommender.store.partitions import Partitions
-from servicekit import database, flask_app, health, logs
+from servicekit import database, flask_app, health, logs, tracing
 from servicekit.background import BackgroundLoop
 from servicekit.breaker import CircuitBreaker
 from servicekit.http import ServiceClient
@@ -80,7 +80,14 @@ def create_app(
     """Build the service. With `background` False nothing runs beside the requests (tests step the loops)."""
     logs.configure("recommender", settings.log_level)
     metrics = Metrics.create("recommender", settings.version)
-    app = flask_app.create("recommender", metrics=metrics, max_body_bytes=_IMPORT_BYTES)
+    app = flask_app.create(
+        "recommender",
+        metrics=metrics,
+        max_body_bytes=_IMPORT_BYTES,
+        tracer=tracing.start(
+            "recommender", settings.version, settings.otlp_endpoint, settings.trace_sample_ratio
+        ),
+    )
     problems.init_app(app)
     app.url_map.converters["id"] = IdConverter
 

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from servicekit import errors, logs, request_context
 from servicekit.metrics import QUIET_ROUTES, Metrics
+from servicekit.tracing import Tracer
 from servicekit.wire import dumps
 
 _BY_STATUS: dict[int, type[errors.ForewordError]] = {
@@ -26,7 +27,7 @@ _BY_STATUS: dict[int, type[errors.ForewordError]] = {
 }
 
 
-def create(service: str, *, metrics: Metrics, max_body_bytes: int) -> Flask:
+def create(service: str, *, metrics: Metrics, max_body_bytes: int, tracer: Tracer | None = None) -> Flask:
     """A bare application of this service; routes and health checks are registered by its `create_app`."""
     app = Flask(service, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -35,7 +36,8 @@ def create(service: str, *, metrics: Metrics, max_body_bytes: int) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     app.extensions["metrics"] = metrics
-    _init_request_context(app)
+    app.extensions["tracer"] = tracer
+    _init_request_context(app, tracer)
     _init_red_metrics(app, metrics)
     _init_errors(app, service)
     return app
@@ -52,14 +54,14 @@ def problem_response(error: errors.ForewordError) -> Response:
     )
 
 
-def _init_request_context(app: Flask) -> None:
+def _init_request_context(app: Flask, tracer: Tracer | None) -> None:
     @app.before_request
     def enter() -> None:
-        request_context.enter(
-            request_context.from_headers(
-                request.headers.get("X-Request-ID"), request.headers.get("traceparent")
-            )
-        )
+        parent = request.headers.get("traceparent")
+        context = request_context.from_headers(request.headers.get("X-Request-ID"), parent)
+        if tracer is not None:
+            context = tracer.begin(context, request.method, parent)
+        request_context.enter(context)
 
     @app.after_request
     def echo(response: Response) -> Response:
@@ -67,11 +69,18 @@ def _init_request_context(app: Flask) -> None:
         if context is not None:
             response.headers["X-Request-ID"] = context.request_id
             response.headers["traceparent"] = context.traceparent
+            if tracer is not None:
+                tracer.end(context, _route(), response.status_code)
         return response
 
     @app.teardown_request
     def leave(_: BaseException | None) -> None:
         request_context.enter(None)
+
+
+def _route() -> str:
+    """The template, never the path: that may hold somebody's id."""
+    return request.url_rule.rule if request.url_rule is not None else "unmatched"
 
 
 def _init_red_metrics(app: Flask, metrics: Metrics) -> None:
@@ -83,7 +92,7 @@ def _init_red_metrics(app: Flask, metrics: Metrics) -> None:
 
     @app.after_request
     def observe(response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule is not None else "unmatched"
+        route = _route()
         if route not in QUIET_ROUTES:
             context = request_context.current()
             metrics.answered(

@@ -69,6 +69,9 @@ def worker_exit(_: Any, worker: Any) -> None:
     close = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("close")
     if close is not None:
         close()
+    tracer = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("tracer")
+    if tracer is not None:
+        tracer.close()
 
 
 def child_exit(_: Any, worker: Any) -> None:

@@ -11,7 +11,7 @@ import orjson
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
-from servicekit import request_context
+from servicekit import tracing
 from servicekit.breaker import CircuitBreaker
 from servicekit.errors import UpstreamUnavailable
 
@@ -129,7 +129,18 @@ class ServiceClient:
     ) -> urllib3.BaseHTTPResponse:
         if not self.breaker.allows():
             raise UpstreamUnavailable(f"The {self.name} is away; it is tried again shortly.")
-        sent = {**(headers or {}), **_forwarded(), DEADLINE_HEADER: str(int(timeout * 1000))}
+        with tracing.call(self.name, method) as forwarded:
+            sent = {**(headers or {}), **forwarded, DEADLINE_HEADER: str(int(timeout * 1000))}
+            return self._sent(method, path, body, sent, timeout)
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: Body | None,
+        sent: Mapping[str, str],
+        timeout: float,
+    ) -> urllib3.BaseHTTPResponse:
         try:
             try:
                 response = self._once(method, path, body, sent, timeout)
@@ -174,10 +185,3 @@ def _never_began(error: HTTPError) -> bool:
         return True
     cause = error.args[-1] if error.args else None
     return isinstance(cause, ConnectionError)
-
-
-def _forwarded() -> dict[str, str]:
-    context = request_context.current()
-    if context is None:
-        return {}
-    return {"X-Request-ID": context.request_id, "traceparent": context.traceparent}

@@ -6,6 +6,12 @@ import re
 import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from servicekit.tracing import Tracer
 
 # What may be echoed into a header and a log line without harm.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}\Z")
@@ -20,6 +26,8 @@ class RequestContext:
     trace_id: str
     span_id: str
     flags: str = "00"
+    tracer: Tracer | None = None
+    span: Span | None = None
 
     @property
     def traceparent(self) -> str:

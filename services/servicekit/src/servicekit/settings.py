@@ -30,6 +30,15 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest request body that is read, in bytes."
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="Where traces go, OTLP over HTTP (e.g. http://tempo:4318); left out: none are made. "
+        "Needs the extra `tracing`.",
+    )
+    trace_sample_ratio: float = Field(
+        0.1, ge=0, le=1, description="Share of requests that are traced, where the caller has not decided."
+    )
     version: str = Field("0.1.0", description="Shown in build information and answers.")
 
     @classmethod
