@@ -229,7 +229,7 @@ def main() -> int:
                 console.print(f"{'passed' if outcome.passed else 'FAILED'}  {drill.title}")
                 for one in [s for s in outcome.seen if s.verdict in ("wrong", "blank")][:5]:
                     console.print(f"        {one.what}: {one.verdict}, {one.detail}")
-    console.print(table(outcomes))
+    console.print(table(outcomes), soft_wrap=True)
     if given.write is not None:
         before, _, rest = given.write.read_text().partition(_BEGIN)
         given.write.write_text(f"{before}{_BEGIN}\n{table(outcomes)}\n{_END}{rest.partition(_END)[2]}")

@@ -47,9 +47,11 @@ class Callers:
         default_factory=lambda: urllib3.PoolManager(maxsize=16, retries=False, timeout=_TIMEOUT)
     )
     _links: dict[str, str] = field(default_factory=dict)
+    _ready: tuple[str, ...] = ()
 
     def __enter__(self) -> Callers:
-        for work in (self._known, self._stranger, self._signal, self._click):
+        self._look()
+        for work in (self._known, self._stranger, self._signal, self._click, self._probe):
             thread = threading.Thread(target=self._repeat, args=(work,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -67,6 +69,20 @@ class Callers:
         while not self._stopping.is_set():
             work(next(self._numbers))
             self._stopping.wait(_PAUSE_SECONDS)
+
+    def _probe(self, _: int) -> None:
+        """As a load balancer does: a gateway that is not ready gets no calls."""
+        self._look()
+        self._stopping.wait(0.2)
+
+    def _look(self) -> None:
+        self._ready = tuple(url for url in self.urls if self._is_ready(url))
+
+    def _is_ready(self, url: str) -> bool:
+        try:
+            return self._pool.request("GET", f"{url}/readyz", timeout=1.0).status == 200
+        except HTTPError:
+            return False
 
     def _known(self, number: int) -> None:
         self._recommend({"user_id": f"drill-{number % 20}", "placement": PLACEMENTS[number % 3]})
@@ -124,13 +140,14 @@ class Callers:
     def _send(
         self, method: str, path: str, value: Mapping[str, Any] | None
     ) -> urllib3.BaseHTTPResponse | None:
-        """The first gateway that answers, each tried once."""
+        """The first ready gateway that answers, each tried once."""
         headers = {"Content-Type": "application/json"}
         if method == "POST":
             headers["Authorization"] = f"Bearer {self.key}"
         first = next(self._numbers)
-        for turn in range(len(self.urls)):
-            url = self.urls[(first + turn) % len(self.urls)]
+        ready = self._ready or tuple(self.urls)
+        for turn in range(len(ready)):
+            url = ready[(first + turn) % len(ready)]
             try:
                 return self._pool.request(
                     method,
