@@ -20,6 +20,7 @@ __all__ = ["gateway", "shared_gateway", "stand_in", "stand_in_server"]
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 ASSET = {"title": "T", "url": "https://www.example.com/t"}
+HOOK = {"url": "https://hooks.example.com/x", "events": ["asset.ready"]}
 
 
 def test_the_committed_document_is_what_the_code_makes(gateway: Gateway) -> None:
@@ -103,6 +104,13 @@ def examples(gateway: Gateway) -> list[tuple[str, str, str, dict[str, Any]]]:
         ("/e/{token}/open.gif", "GET", "/e/forged/open.gif", {}),
         ("/v1/email/block", "GET", "/v1/email/block?send_id=s&user_id=u", {}),
         ("/v1/email/block", "GET", "/v1/email/block?send_id=s&user_id=u&format=json", {}),
+        ("/v1/webhooks/endpoints", "GET", "/v1/webhooks/endpoints", {}),
+        ("/v1/webhooks/endpoints/{endpoint_id}", "GET", "/v1/webhooks/endpoints/crm", {}),
+        ("/v1/webhooks/endpoints/{endpoint_id}", "PUT", "/v1/webhooks/endpoints/crm", {"json": HOOK}),
+        ("/v1/webhooks/endpoints/{endpoint_id}", "DELETE", "/v1/webhooks/endpoints/crm", {}),
+        ("/v1/webhooks/endpoints/{endpoint_id}:test", "POST", "/v1/webhooks/endpoints/crm:test", {}),
+        ("/v1/webhooks/deliveries", "GET", "/v1/webhooks/deliveries", {}),
+        ("/v1/webhooks/deliveries/{delivery_id}:retry", "POST", "/v1/webhooks/deliveries/7:retry", {}),
         ("/widget.js", "GET", "/widget.js", {}),
         ("/widget/preview", "GET", "/widget/preview", {}),
         ("/", "GET", "/", {}),

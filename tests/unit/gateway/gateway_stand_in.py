@@ -304,6 +304,36 @@ def make_app(state: StandIn) -> Flask:
             return _json({"id": "other", "url": state.replaced[asset_id]})
         return _json({"id": asset_id, "url": f"https://www.example.com/{asset_id}"})
 
+    hook = {"id": "crm", "url": "https://h.example/x", "events": ["asset.ready"], "description": ""}
+    hook |= {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}
+
+    @app.route("/v1/webhooks/endpoints/<any_id:endpoint_id>", methods=["GET", "PUT", "DELETE"])
+    def endpoint(endpoint_id: str) -> Response:
+        note(request.get_data())
+        if request.method == "DELETE":
+            return Response(status=204)
+        return _json({**hook, "id": endpoint_id}, 201 if request.method == "PUT" else 200)
+
+    @app.get("/v1/webhooks/endpoints")
+    def endpoints() -> Response:
+        note(b"")
+        return _json({"endpoints": [hook]})
+
+    @app.post("/v1/webhooks/endpoints/<any_id:endpoint_id>:test")
+    def test_endpoint(endpoint_id: str) -> Response:
+        note(request.get_data())
+        return _json({"event_id": "evt_1"})
+
+    @app.get("/v1/webhooks/deliveries")
+    def deliveries() -> Response:
+        note(b"")
+        return _json({"deliveries": [], "next_page_token": None})
+
+    @app.post("/v1/webhooks/deliveries/<any_id:delivery_id>:retry")
+    def retry(delivery_id: str) -> Response:
+        note(request.get_data())
+        return Response(status=204)
+
     @app.post("/v1/recommendations:batch")
     def recommend_batch() -> Response:
         body = request.get_data()
