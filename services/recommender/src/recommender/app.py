@@ -55,6 +55,7 @@ from recommender.service.replica import CatalogueReplica
 from recommender.service.search import SearchService
 from recommender.service.signal_validation import SignalValidator
 from recommender.service.signals import SignalService
+from recommender.service.snapshots import SnapshotKeeper
 from recommender.service.uploading import AssetUpload
 from recommender.settings import RecommenderSettings
 from recommender.store.migrate import require_known_schema
@@ -109,6 +110,7 @@ def create_app(
         lambda prototypes: AssetStageEstimator(stage_model, prototypes),
         lambda model_id: load_prototypes(engine, encoder, stage_model, model_id),
         meters.catalogue,
+        SnapshotKeeper(settings.snapshot_dir) if settings.snapshot_dir is not None else None,
     )
     assets = AssetService(
         engine,
@@ -160,6 +162,7 @@ def create_app(
         following,
         loop("reconcile", reconciler.step, settings.reconcile_seconds),
         loop("learn", keeper.refresh, settings.learn_seconds),
+        loop("snapshot", replica.write_snapshot, settings.snapshot_seconds),
     ]
 
     def recorded(events: int) -> None:

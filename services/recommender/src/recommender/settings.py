@@ -38,4 +38,10 @@ class RecommenderSettings(Settings):
     webhook_disable_seconds: float = Field(
         259_200, gt=0, description="A webhook endpoint that failed for so long is disabled."
     )
+    snapshot_dir: Path | None = Field(
+        None, description="Folder where the index is kept for the next start; none by default."
+    )
+    snapshot_seconds: float = Field(
+        300.0, gt=0, description="Pause between snapshots of an index that changed."
+    )
     upload_workers: int = Field(2, ge=1, description="Processes that read uploaded files.")

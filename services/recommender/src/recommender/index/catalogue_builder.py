@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,26 @@ class AssetRow:
     published_at: float
     stage: NDArray[np.float32]
     vector: NDArray[np.float32] | None
+    change: int = 0  # the catalogue's revision at which this row came to be
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LivingRows:
+    """All living rows, side by side: what a snapshot keeps, and a builder can be filled with at once.
+
+    `keys` are the `url_key`s. Arrays as in Catalogue; `change` int64 [N].
+    """
+
+    cards: Sequence[AssetCard]
+    keys: Sequence[str]
+    vectors: NDArray[np.float32]
+    has_vector: NDArray[np.bool_]
+    approved: NDArray[np.bool_]
+    publish_at: NDArray[np.float64]
+    expires_at: NDArray[np.float64]
+    published_at: NDArray[np.float64]
+    stage: NDArray[np.float32]
+    change: NDArray[np.int64]
 
 
 class _Column:
@@ -43,6 +64,12 @@ class _Column:
             self._data = grown
         self._data[self._length] = value
         self._length += 1
+
+    def extend(self, values: NDArray[np.generic]) -> None:
+        """Into an empty column, at once."""
+        self._data = np.zeros((max(256, len(values)), *self._shape), dtype=self._data.dtype)
+        self._data[: len(values)] = values
+        self._length = len(values)
 
     def view(self) -> NDArray[np.generic]:
         view = self._data[: self._length]
@@ -70,6 +97,8 @@ class CatalogueBuilder:
         self._expires_at = _Column(np.float64)
         self._published_at = _Column(np.float64)
         self._stage = _Column(np.float32, len(STAGES))
+        self._change = _Column(np.int64)
+        self._keys: list[str] = []
         self._tag_rows: dict[str, dict[str, list[int]]] = {name: {} for name in TAG_FIELDS}
         self._tag_arrays: dict[str, dict[str, NDArray[np.int32]]] = {name: {} for name in TAG_FIELDS}
         self._touched_tags: set[tuple[str, str]] = set()
@@ -82,7 +111,7 @@ class CatalogueBuilder:
         row = self._row_of.pop(asset_id, None)
         if row is not None:
             self._dead.add(row)
-            key = url_key(self._cards[row].url)
+            key = self._keys[row]
             others = self._at_page[key]
             others.remove(asset_id)
             if others:
@@ -99,6 +128,7 @@ class CatalogueBuilder:
         self._at_page.setdefault(key, set()).add(new.card.asset_id)
         self.pages[key] = min(self._at_page[key])
         self._cards.append(new.card)
+        self._keys.append(key)
         usable = new.vector is not None and len(new.vector) == self.dimension
         self._vectors.append(new.vector if usable else 0.0)
         self._has_vector.append(usable)
@@ -108,10 +138,57 @@ class CatalogueBuilder:
         self._expires_at.append(new.expires_at)
         self._published_at.append(new.published_at)
         self._stage.append(new.stage)
+        self._change.append(new.change)
+        self._tag(row, new.card)
+
+    def _tag(self, row: int, card: AssetCard) -> None:
         for name in TAG_FIELDS:
-            for value in _values(new.card, name):
+            for value in _values(card, name):
                 self._tag_rows[name].setdefault(value, []).append(row)
                 self._touched_tags.add((name, value))
+
+    def living(self) -> LivingRows:
+        """A copy of the living rows, in the order in which they came."""
+        rows = np.array(sorted(self._row_of.values()), dtype=np.int64)
+
+        def taken(column: _Column) -> NDArray[Any]:
+            return column.view()[rows]
+
+        return LivingRows(
+            cards=[self._cards[row] for row in rows],
+            keys=[self._keys[row] for row in rows],
+            vectors=taken(self._vectors),
+            has_vector=taken(self._has_vector),
+            approved=taken(self._approved),
+            publish_at=taken(self._publish_at),
+            expires_at=taken(self._expires_at),
+            published_at=taken(self._published_at),
+            stage=taken(self._stage),
+            change=taken(self._change),
+        )
+
+    def fill(self, living: LivingRows) -> None:
+        """Take all rows in at once; only an empty builder can, and `put` one by one gives the same."""
+        if self._cards:
+            raise ValueError("only an empty builder can be filled")
+        self._cards, self._keys = list(living.cards), list(living.keys)
+        self._row_of = {card.asset_id: row for row, card in enumerate(self._cards)}
+        for column, values in (
+            (self._vectors, living.vectors),
+            (self._has_vector, living.has_vector),
+            (self._alive, np.ones(len(self._cards), dtype=np.bool_)),
+            (self._approved, living.approved),
+            (self._publish_at, living.publish_at),
+            (self._expires_at, living.expires_at),
+            (self._published_at, living.published_at),
+            (self._stage, living.stage),
+            (self._change, living.change),
+        ):
+            column.extend(values)
+        for row, (card, key) in enumerate(zip(self._cards, self._keys, strict=True)):
+            self._at_page.setdefault(key, set()).add(card.asset_id)
+            self._tag(row, card)
+        self.pages.update((key, min(ids)) for key, ids in self._at_page.items())
 
     def publish(self, revision: int) -> Catalogue:
         alive = np.array(self._alive.view(), dtype=np.bool_)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import sqlalchemy as sa
@@ -27,6 +29,14 @@ class AssetStageEstimator:
     def __init__(self, model: StageModel, prototypes: NDArray[np.float32] | None) -> None:
         self._model = model
         self._prototypes = prototypes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for estimators that give equal estimates."""
+        with np.printoptions(threshold=sys.maxsize, precision=17):
+            text = repr(self._model).encode()
+        vectors = b"" if self._prototypes is None else np.ascontiguousarray(self._prototypes).tobytes()
+        return hashlib.blake2b(text + vectors, digest_size=16).hexdigest()
 
     @property
     def reads_text(self) -> bool:

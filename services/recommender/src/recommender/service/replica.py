@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from recommender.domain.catalogue import Catalogue
 from recommender.index.catalogue_builder import AssetRow, CatalogueBuilder
 from recommender.index.segmented import SegmentedIndex
+from recommender.index.snapshot import SnapshotMark
 from recommender.service.asset_stages import AssetStageEstimator
 from recommender.service.meters import CatalogueMeters
+from recommender.service.snapshots import SnapshotKeeper
 from recommender.store.assets import read_head
 from recommender.store.embeddings import CatalogueChange, changes_since, newest_edit_age
 from servicekit import logs
@@ -56,11 +58,13 @@ class CatalogueReplica:
         estimator_of: Callable[[NDArray[np.float32] | None], AssetStageEstimator],
         load_prototypes: LoadPrototypes,
         meters: CatalogueMeters,
+        snapshots: SnapshotKeeper | None = None,
     ) -> None:
         self._engine = engine
         self._estimator_of = estimator_of
         self._load_prototypes = load_prototypes
         self._meters = meters
+        self._snapshots = snapshots
         self._lock = threading.Lock()
         self._log = logs.get("recommender")
         self._estimator = estimator_of(None)
@@ -110,8 +114,10 @@ class CatalogueReplica:
                 current = None
                 estimator = self._make_estimator(live_model)
                 builder = CatalogueBuilder(_dimension_of(connection, live_model), live_model)
-            since = -1 if current is None else current.catalogue.revision
             started = time.perf_counter()
+            since = -1 if current is None else current.catalogue.revision
+            if self._snapshot is None and self._snapshots is not None:
+                since = self._fill(builder, estimator, connection, revision)
             count = _apply(changes_since(connection, since, live_model), builder, estimator)
             catalogue = builder.publish(revision)
             grown = SegmentedIndex.empty(builder.dimension) if current is None else current.index
@@ -125,6 +131,37 @@ class CatalogueReplica:
                 seconds = round(time.perf_counter() - started, 3)
                 self._log.info("catalogue_loaded", assets=count, revision=revision, seconds=seconds)
             return self._snapshot
+
+    def _fill(
+        self,
+        builder: CatalogueBuilder,
+        estimator: AssetStageEstimator,
+        connection: sa.Connection,
+        revision: int,
+    ) -> int:
+        """The first load starts from a snapshot if there is one that fits. → the revision to go on from."""
+        assert self._snapshots is not None
+        found = self._snapshots.load(
+            connection, revision, builder.model_id, builder.dimension, estimator.fingerprint
+        )
+        if found is None:
+            return -1
+        builder.fill(found[1])
+        return found[0]
+
+    def write_snapshot(self) -> None:
+        """Keep what is served now for the next start, unless it is kept already. Raises OSError."""
+        if self._snapshots is None or self._snapshot is None:
+            return
+        with self._lock:
+            served = self._snapshot.catalogue
+            mark = SnapshotMark(
+                served.revision, served.model_id, self._builder.dimension, self._estimator.fingerprint
+            )
+            if self._snapshots.is_written(mark):
+                return
+            rows = self._builder.living()
+        self._snapshots.write(mark, rows)
 
     def estimator_of(self, model_id: str) -> AssetStageEstimator:
         """The estimator for vectors of this model: the one in use, or, for another model, one made for it."""
@@ -202,6 +239,7 @@ def _apply_block(
                     change.published_at,
                     stage,
                     change.vector,
+                    change.change,
                 )
             )
     return len(living)

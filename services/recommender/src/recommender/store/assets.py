@@ -128,6 +128,23 @@ def read_heads(connection: sa.Connection) -> tuple[int, str | None, int]:
     return int(row[0]), row[1], int(row[2])
 
 
+def unchanged_until(connection: sa.Connection, revision: int) -> dict[str, int]:
+    """The change number of every living asset that has not changed after `revision`."""
+    rows = connection.exec_driver_sql(
+        "SELECT asset_id, change FROM recommender.assets WHERE change <= %s AND deleted_at IS NULL",
+        (revision,),
+    )
+    return {row[0]: int(row[1]) for row in rows.all()}
+
+
+def changed_after(connection: sa.Connection, revision: int) -> set[str]:
+    """Every asset that changed after `revision`, those deleted among them."""
+    rows = connection.exec_driver_sql(
+        "SELECT asset_id FROM recommender.assets WHERE change > %s", (revision,)
+    )
+    return {row[0] for row in rows.all()}
+
+
 def get_asset(connection: sa.Connection, asset_id: str, model_id: str | None) -> StoredAsset | None:
     row = connection.exec_driver_sql(
         f"SELECT {_STORED_COLUMNS} FROM recommender.assets a {_JOIN_EMBEDDING} "
