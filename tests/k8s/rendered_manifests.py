@@ -22,12 +22,17 @@ K8S = REPOSITORY / "k8s"
 OVERLAYS = ("dev", "production", "production-cnpg")
 _EXTRAS = ("monitoring", "valkey", "hpa-custom-metrics", "shared-snapshots", "email-batch")
 # Every database with every way in, once with all that may be added and once bare.
-COMBINATIONS = tuple(
-    (database, *edge, *extras)
-    for database in (("postgres-embedded"), ("postgres-external"), ("postgres-cnpg"))
-    for edge in ((), ("ingress",), ("gateway-api",))
-    for extras in ((), _EXTRAS)
-) + (("postgres-external", "external-secrets"), ("postgres-external", "external-secrets", *_EXTRAS, "production"))
+_EDGES: tuple[tuple[str, ...], ...] = ((), ("ingress",), ("gateway-api",))
+COMBINATIONS: tuple[tuple[str, ...], ...] = (
+    *(
+        (database, *edge, *extras)
+        for database in ("postgres-embedded", "postgres-external", "postgres-cnpg")
+        for edge in _EDGES
+        for extras in ((), _EXTRAS)
+    ),
+    ("postgres-external", "external-secrets"),
+    ("postgres-external", "external-secrets", *_EXTRAS, "production"),
+)
 # What the schemas of Kubernetes itself do not know.
 CUSTOM_KINDS = {
     "Cluster",
@@ -42,7 +47,7 @@ _HASH = re.compile(r"\b((?:gateway|recommender|embedder)-settings)-[a-z0-9]{10}\
 
 
 def tool(name: str) -> str:
-    """The path of a tool. Continuous integration installs all of them; elsewhere its tests skip without it."""
+    """The path of a tool. Continuous integration installs all of them; elsewhere tests skip without it."""
     own = REPOSITORY / ".tools" / "bin" / name
     found = str(own) if own.exists() else shutil.which(name)
     if found is None:

@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import yaml
 from flask import Flask
 
 from embedder.settings import EmbedderSettings
 from gateway.settings import GatewaySettings
+from k8s.rendered_manifests import (
+    COMBINATIONS,
+    K8S,
+    OVERLAYS,
+    Manifest,
+    containers,
+    label,
+    manifests_of,
+    template_of,
+)
 from recommender.settings import RecommenderSettings
 from servicekit import gunicorn_conf, health
+from servicekit.cli import build
 from servicekit.settings import Settings
-from unit.k8s.kustomize_rendering import Manifest, containers, render
 
-K8S = Path(__file__).resolve().parents[3] / "k8s"
-OVERLAYS = ("dev", "production")
+# The overlays, and each database with everything that may be added to it.
+CASES = (*OVERLAYS, *(c for c in COMBINATIONS if "valkey" in c and "ingress" in c), COMBINATIONS[-1])
 SETTINGS: dict[str, type[Settings]] = {
     "gateway": GatewaySettings,
     "recommender": RecommenderSettings,
     "embedder": EmbedderSettings,
 }
 # Read by gunicorn's configuration, or by libraries, rather than by the settings classes.
-OTHER_VARIABLES = {"OMP_NUM_THREADS", "HF_HUB_OFFLINE"} | set(
+OTHER_VARIABLES = {"OMP_NUM_THREADS", "HF_HUB_OFFLINE", "FOREWORD_SECRETS_DIR", "FOREWORD_KEEP_MONTHS"} | set(
     re.findall(r"environ\.get\(\s*['\"]([A-Z_]+)['\"]", Path(gunicorn_conf.__file__ or "").read_text())
 )
 MARGIN_SECONDS = 10
 
 
-@functools.cache
-def _rendered(overlay: str) -> tuple[Manifest, ...]:
-    return tuple(render(K8S / "overlays" / overlay))
-
-
-@pytest.fixture(params=OVERLAYS)
+@pytest.fixture(params=CASES, ids=label)
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    return list(_rendered(request.param))
+    return list(manifests_of(request.param))
 
 
 def _of(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
@@ -46,11 +52,21 @@ def _of(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
 
 
 def _workloads(manifests: list[Manifest]) -> list[Manifest]:
-    return [one for one in manifests if "template" in one.get("spec", {})]
+    return [one for one in manifests if template_of(one) is not None]
+
+
+def _pod(workload: Manifest) -> Manifest:
+    template = template_of(workload)
+    assert template is not None
+    return dict(template["spec"])
 
 
 def _pod_labels(workload: Manifest) -> dict[str, str]:
-    return dict(workload["spec"]["template"]["metadata"]["labels"])
+    if workload["kind"] == "Cluster":  # its operator makes the pods, and labels them so
+        return {"cnpg.io/cluster": workload["metadata"]["name"]}
+    template = template_of(workload)
+    assert template is not None
+    return dict(template["metadata"]["labels"])
 
 
 def _selects(selector: Manifest, labels: dict[str, str]) -> bool:
@@ -64,10 +80,13 @@ def _selects(selector: Manifest, labels: dict[str, str]) -> bool:
 
 
 def _selected(manifests: list[Manifest], selector: Manifest) -> list[Manifest]:
-    return [one for one in _workloads(manifests) if _selects(selector, _pod_labels(one))]
+    pods = [*_workloads(manifests), *_of(manifests, "Cluster")]
+    return [one for one in pods if _selects(selector, _pod_labels(one))]
 
 
 def _ports(workload: Manifest) -> dict[str, int]:
+    if workload["kind"] == "Cluster":
+        return {"postgres": 5432, "status": 8000, "metrics": 9187}
     found = containers([workload])[0].get("ports", [])
     return {port["name"]: port["containerPort"] for port in found}
 
@@ -93,7 +112,7 @@ def test_selectors_match_the_pods_they_mean(manifests: list[Manifest]) -> None:
         chosen = _selected(manifests, {"matchLabels": one["spec"]["selector"]})
         assert [c["metadata"]["name"] for c in chosen] == [one["metadata"]["name"]]
     for one in _of(manifests, "Deployment"):
-        for spread in one["spec"]["template"]["spec"]["topologySpreadConstraints"]:
+        for spread in _pod(one)["topologySpreadConstraints"]:
             assert _selects(spread["labelSelector"], _pod_labels(one))
 
 
@@ -136,7 +155,7 @@ def test_urls_between_services_name_a_service_and_its_port(manifests: list[Manif
     }
     for name in SETTINGS:
         for value in _environment(manifests, name).values():
-            if found := re.fullmatch(r"http://([a-z-]+):(\d+)", value):
+            if found := re.fullmatch(r"(?:http|redis)://([a-z-]+):(\d+)(?:/0)?", value):
                 assert (found[1], int(found[2])) in known, value
     for secret in _of(manifests, "Secret"):
         found = re.fullmatch(r"postgresql://\w+@([a-z-]+):(\d+)/\w+", secret["stringData"]["url"])
@@ -160,7 +179,7 @@ def test_probes_ask_routes_that_exist(manifests: list[Manifest]) -> None:
 
 def test_there_is_time_to_stop(manifests: list[Manifest]) -> None:
     for deployment in _of(manifests, "Deployment"):
-        pod = deployment["spec"]["template"]["spec"]
+        pod = _pod(deployment)
         (container,) = containers([deployment])
         sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         graceful = int(_environment(manifests, container["name"])["FOREWORD_GRACEFUL_SECONDS"])
@@ -171,7 +190,7 @@ def test_there_is_time_to_stop(manifests: list[Manifest]) -> None:
 
 def test_containers_may_do_nothing_they_need_not(manifests: list[Manifest]) -> None:
     for workload in _workloads(manifests):
-        pod = workload["spec"]["template"]["spec"]
+        pod = _pod(workload)
         assert pod["automountServiceAccountToken"] is False
         assert pod["enableServiceLinks"] is False, "RECOMMENDER_PORT=tcp://… would reach the environment"
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -201,7 +220,7 @@ def test_our_pods_run_as_the_user_of_the_images(manifests: list[Manifest]) -> No
     for name in SETTINGS:
         dockerfile = (K8S.parent / "services" / name / "Dockerfile").read_text()
         (deployment,) = [d for d in _of(manifests, "Deployment") if d["metadata"]["name"] == name]
-        user = deployment["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+        user = _pod(deployment)["securityContext"]["runAsUser"]
         assert f"USER {user}:{user}\n" in dockerfile
 
 
@@ -226,9 +245,10 @@ def test_settings_without_a_default_are_given(manifests: list[Manifest]) -> None
         needed = {
             settings.environment_name(f) for f, info in settings.model_fields.items() if info.is_required()
         }
-        (deployment,) = [d for d in _of(manifests, "Deployment") if d["metadata"]["name"] == name]
-        given = {entry["name"] for entry in containers([deployment])[0].get("env", [])}
-        assert needed <= given | set(_environment(manifests, name))
+        if name in _database_clients(manifests):
+            assert _environment(manifests, name)["FOREWORD_SECRETS_DIR"] == "/etc/foreword/secrets"
+            needed -= {"DATABASE_URL"}
+        assert needed <= set(_environment(manifests, name))
 
 
 def test_values_of_settings_are_accepted(manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,8 +269,8 @@ def test_no_secret_stands_in_a_manifest(manifests: list[Manifest]) -> None:
                 assert not re.search(r"fw_[ps]k_", leaf)
     for container in containers(manifests):
         for entry in container.get("env", []):
-            if re.search(r"PASSWORD|SECRET|DATABASE_URL", entry["name"]):
-                assert "secretKeyRef" in entry["valueFrom"]
+            assert not re.search(r"PASSWORD|_KEY|DATABASE_URL|_SECRET$", entry["name"]), "secrets are files"
+            assert "valueFrom" not in entry
 
 
 def test_everything_is_denied_that_no_policy_names(manifests: list[Manifest]) -> None:
@@ -280,28 +300,151 @@ def _flows(manifests: list[Manifest], direction: str, peers: str) -> set[tuple[s
     return found
 
 
+def _database_clients(manifests: list[Manifest]) -> set[str]:
+    """Whoever mounts the URL of the database."""
+    return {
+        one["metadata"]["name"].partition("-v0")[0]
+        for one in _workloads(manifests)
+        if any(
+            item["path"] == "DATABASE_URL"
+            for volume in _pod(one).get("volumes", [])
+            for source in volume.get("projected", {}).get("sources", [])
+            for item in source["secret"].get("items", [])
+        )
+    }
+
+
 def test_each_flow_is_let_out_and_let_in(manifests: list[Manifest]) -> None:
     outward = _flows(manifests, "egress", "to")
     assert outward == _flows(manifests, "ingress", "from")
-    ours = {("gateway", "recommender", 8081), ("recommender", "embedder", 8082)}
-    assert ours <= outward
-    clients = {"gateway", "recommender", "migrate-gateway", "migrate-recommender"}
-    database = {(client, "postgres", 5432) for client in clients}
-    assert outward - ours in (set(), database), "and nothing else"
+    names = {one["metadata"]["name"].partition("-v0")[0] for one in manifests}
+    wanted = {
+        ("gateway", "recommender", 8081),
+        ("recommender", "embedder", 8082),
+        ("re-embed", "embedder", 8082),
+    }
+    if "valkey" in names:
+        wanted.add(("gateway", "valkey", 6379))
+    if "email-batch" in names:
+        wanted.add(("email-batch", "gateway", 8080))
+    for database in {"postgres", "foreword-postgres"} & names:
+        wanted |= {(client, database, 5432) for client in _database_clients(manifests)}
+    if "foreword-postgres" in names:  # replication and the instances' status
+        wanted |= {("foreword-postgres", "foreword-postgres", port) for port in (5432, 8000)}
+    assert outward == wanted, "and nothing else"
 
 
 def test_whoever_reads_the_database_url_may_reach_the_database(manifests: list[Manifest]) -> None:
     (policy,) = [
         p for p in _of(manifests, "NetworkPolicy") if p["metadata"]["name"] == "services-to-database"
     ]
-    allowed = {one["metadata"]["name"] for one in _selected(manifests, policy["spec"]["podSelector"])}
-    readers = {
-        one["metadata"]["name"]
-        for one in _workloads(manifests)
-        if any(entry["name"] == "DATABASE_URL" for entry in containers([one])[0].get("env", []))
+    allowed = {
+        one["metadata"]["name"].partition("-v0")[0]
+        for one in _selected(manifests, policy["spec"]["podSelector"])
     }
-    assert readers == allowed
-    assert len(readers) == 4
+    assert _database_clients(manifests) == allowed
+    assert {"gateway", "recommender", "migrate-gateway", "migrate-recommender", "retention"} <= allowed
+    assert "embedder" not in allowed
+
+
+def test_every_secret_and_volume_that_is_mounted_is_made_or_asked_for(manifests: list[Manifest]) -> None:
+    made = {one["metadata"]["name"] for one in _of(manifests, "Secret", "ExternalSecret")}
+    made |= {f"{one['metadata']['name']}-app" for one in _of(manifests, "Cluster")}
+    # What the operator makes by hand, as the component's first lines say.
+    by_hand = {"foreword-database", "foreword-email-batch"}
+    claims = {one["metadata"]["name"] for one in _of(manifests, "PersistentVolumeClaim")}
+    for one in _workloads(manifests):
+        for volume in _pod(one).get("volumes", []):
+            for source in volume.get("projected", {}).get("sources", []):
+                secret = source["secret"]
+                assert secret.get("optional") or secret["name"] in made | by_hand, secret["name"]
+            if "persistentVolumeClaim" in volume:
+                assert volume["persistentVolumeClaim"]["claimName"] in claims
+    if _of(manifests, "Cluster"):
+        assert not any("foreword-database" in str(_pod(w)) for w in _workloads(manifests))
+
+
+def test_indexed_jobs_have_as_many_shares_as_completions(manifests: list[Manifest]) -> None:
+    indexed = 0
+    for cron in _of(manifests, "CronJob"):
+        job = cron["spec"]["jobTemplate"]["spec"]
+        assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+        if job.get("completionMode") != "Indexed":
+            assert cron["spec"]["suspend"] is False
+            continue
+        indexed += 1
+        assert cron["spec"]["suspend"] is True, "it is started by somebody"
+        (container,) = containers([cron])
+        given = {entry["name"]: entry["value"] for entry in container["env"]}
+        assert int(given["FOREWORD_SHARES"]) == job["completions"]
+        assert job["parallelism"] <= job["completions"]
+        assert _pod(cron)["restartPolicy"] == "Never", "what backoffLimitPerIndex asks for"
+    assert indexed >= 1
+
+
+def test_every_command_of_a_job_exists(manifests: list[Manifest]) -> None:
+    known = build()
+    context = click.Context(known)
+    for one in _of(manifests, "Job", "CronJob"):
+        (container,) = containers([one])
+        assert container["command"][0] == "foreword"
+        command = known.get_command(context, container["command"][1])
+        assert command is not None, container["command"]
+        options = {flag for parameter in command.params for flag in parameter.opts}
+        assert {word for word in container["command"] if word.startswith("--")} <= options
+
+
+def test_nothing_is_a_yaml_1_1_boolean_by_accident() -> None:
+    """`on`, `no`, `y` and the like mean a boolean to some readers and a word to others."""
+    for path in K8S.rglob("*.yaml"):
+        for token in yaml.scan(path.read_text()):
+            if isinstance(token, yaml.ScalarToken) and token.plain:
+                assert token.value.lower() not in {"on", "off", "yes", "no", "y", "n"}, (path, token.value)
+                assert not re.fullmatch(r"0\d+", token.value), f"{path}: {token.value} is octal to some"
+
+
+def test_production_runs_images_by_digest() -> None:
+    for overlay in ("production", "production-cnpg"):
+        ours = [c["image"] for c in containers(manifests_of(overlay)) if "foreword" in c["image"]]
+        assert len(ours) >= 7
+        for image in ours:
+            assert re.fullmatch(r"[a-z.]+/foreword/[a-z]+@sha256:[0-9a-f]{64}", image), image
+
+
+def test_production_spreads_three_replicas_over_three_zones() -> None:
+    for overlay in ("production", "production-cnpg"):
+        manifests = list(manifests_of(overlay))
+        for scaler in _of(manifests, "HorizontalPodAutoscaler"):
+            assert scaler["spec"]["minReplicas"] == 3
+        for deployment in _of(manifests, "Deployment"):
+            zones = _pod(deployment)["topologySpreadConstraints"][0]
+            assert zones["topologyKey"] == "topology.kubernetes.io/zone"
+            assert (zones["whenUnsatisfiable"], zones["minDomains"]) == ("DoNotSchedule", 3)
+
+
+def test_what_comes_in_leads_to_the_gateway(manifests: list[Manifest]) -> None:
+    services = {
+        s["metadata"]["name"]: {p["name"]: p["port"] for p in s["spec"]["ports"]}
+        for s in _of(manifests, "Service")
+    }
+    for ingress in _of(manifests, "Ingress"):
+        for rule in ingress["spec"]["rules"]:
+            for path in rule["http"]["paths"]:
+                service = path["backend"]["service"]
+                assert (service["name"], service["port"]["name"]) == ("gateway", "http")
+                assert service["port"]["name"] in services[service["name"]]
+    for route in _of(manifests, "HTTPRoute"):
+        for rule in route["spec"]["rules"]:
+            for backend in rule["backendRefs"]:
+                assert backend["port"] == services[backend["name"]]["http"]
+
+
+def test_snapshots_are_written_where_a_volume_is(manifests: list[Manifest]) -> None:
+    folder = _environment(manifests, "recommender")["FOREWORD_SNAPSHOT_DIR"]
+    (deployment,) = [d for d in _of(manifests, "Deployment") if d["metadata"]["name"] == "recommender"]
+    mounts = {m["mountPath"]: m["name"] for m in containers([deployment])[0]["volumeMounts"]}
+    (volume,) = [v for v in _pod(deployment)["volumes"] if v["name"] == mounts[folder]]
+    assert len({*volume} - {"name"}) == 1, "one kind of volume"
 
 
 def test_recommended_labels_are_on_everything_of_the_services(manifests: list[Manifest]) -> None:
@@ -313,7 +456,7 @@ def test_recommended_labels_are_on_everything_of_the_services(manifests: list[Ma
 
 
 def test_threads_are_set_from_the_cpu_that_is_asked_for() -> None:
-    manifests = list(_rendered("production"))
+    manifests = list(manifests_of("production"))
     for name, variable in (
         ("gateway", "OMP_NUM_THREADS"),
         ("recommender", "OMP_NUM_THREADS"),
@@ -325,7 +468,7 @@ def test_threads_are_set_from_the_cpu_that_is_asked_for() -> None:
 
 
 def test_the_embedded_database_takes_every_replicas_connections() -> None:
-    dev, production = list(_rendered("dev")), list(_rendered("production"))
+    dev, production = list(manifests_of("dev")), list(manifests_of("production"))
     (postgres,) = _of(dev, "StatefulSet")
     (argument,) = [a for a in containers([postgres])[0]["args"] if a.startswith("max_connections=")]
     most = {
@@ -346,11 +489,12 @@ def test_migrations_are_named_after_the_release(manifests: list[Manifest]) -> No
         assert job["metadata"]["name"].endswith("-v" + version.replace(".", "-"))
         (container,) = containers([job])
         assert container["command"] == ["foreword", "migrate"]
-        assert container["image"].endswith(f":{version}")
+        if "@" not in container["image"]:
+            assert container["image"].endswith(f":{version}")
 
 
 def test_prometheus_may_reach_what_it_is_told_to_scrape() -> None:
-    manifests = list(_rendered("production"))
+    manifests = list(manifests_of("production"))
     (monitor,) = _of(manifests, "ServiceMonitor")
     (policy,) = [
         p for p in _of(manifests, "NetworkPolicy") if p["metadata"]["name"] == "prometheus-to-services"

@@ -58,7 +58,9 @@ def test_a_mistake_would_be_seen_by_the_schemas() -> None:
 
 
 def test_a_changed_setting_changes_the_name_that_pods_refer_to() -> None:
-    hashed = re.findall(r"name: ((?:gateway|recommender|embedder)-settings-[a-z0-9]{10})", overlay_text("dev"))
+    hashed = re.findall(
+        r"name: ((?:gateway|recommender|embedder)-settings-[a-z0-9]{10})", overlay_text("dev")
+    )
     assert len(set(hashed)) == 3
     for name in set(hashed):
         assert hashed.count(name) >= 2, "the ConfigMap and those that refer to it"
@@ -66,8 +68,8 @@ def test_a_changed_setting_changes_the_name_that_pods_refer_to() -> None:
     with_valkey = re.findall(
         r"gateway-settings-[a-z0-9]{10}", combination_text(("postgres-external", "valkey"))
     )
-    if with_valkey:
-        assert set(bare) != set(with_valkey)
+    assert len(set(bare)) == len(set(with_valkey)) == 1
+    assert set(bare) != set(with_valkey)
 
 
 @pytest.mark.parametrize("path", sorted(K8S.rglob("*.yaml")), ids=lambda p: str(p.relative_to(K8S)))
