@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from recommender.domain.stage_config import load_stage_model
 from recommender.domain.stages import OUTCOMES, SECONDS_PER_DAY, Floats
-from recommender.numeric.stage_display import anchor, display, intent, pool
-from recommender.numeric.stage_evidence import estimate_from, evidence, log_odds, sentence
+from recommender.numeric.stage_display import anchor, display, intent, log_odds, pool
+from recommender.numeric.stage_evidence import estimate_from, evidence, sentence
 from recommender.numeric.stage_filter import filter_tracks, silence_only
 from recommender.numeric.stage_filter_slow import filter_one_slowly
 from recommender.numeric.stage_tracks import StageSignal, Tracks
@@ -102,32 +102,48 @@ def test_signals_dated_in_the_future_or_before_the_web_move_nothing(
     np.testing.assert_array_equal(estimate([*wrong, *signals]), estimate(signals))
 
 
-@given(st.lists(BEHAVIOURS, max_size=15), st.sampled_from(MODEL.signal_types), PEOPLE)
+SILENT_DAYS = np.array([0, 0.5, 1, 3, 7, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365, 450, 550, 730, 1100])
+
+
+@given(TRACK, st.sampled_from(MODEL.signal_types), PEOPLE)
 @settings(max_examples=100, deadline=None)
-def test_silence_never_makes_a_buyer_look_nearer(
+def test_every_further_day_of_silence_lowers_what_is_estimated_and_what_is_shown(
     signals: list[StageSignal], last: str, people: float
 ) -> None:
-    """What holds of silence, after the latest signal at `NOW`:
+    """P(D), P(C + D) and P(A + C + D), raw, and consideration with decision as displayed: each strictly."""
+    story = Tracks.of(MODEL, [[*past(signals), StageSignal(NOW, last)]] * len(SILENT_DAYS), people)
+    path = filter_tracks(MODEL, story, NOW + SILENT_DAYS * SECONDS_PER_DAY)
+    for above in range(len(MODEL.filter.ladder)):
+        mass = path[:, list(MODEL.filter.ladder[above:])].sum(axis=1)
+        assert falls(mass), above
+    assert falls(intent(MODEL, anchor(MODEL, path)))
 
-    while consideration and decision hold .1 or more, every further day of silence lowers them; and silence
-    lifts them never above what they were or .08, whichever is more. Below .1 silence alone need not lower
-    them: the chain drifts towards its own long-run share, at most .075, once silence has said all it can.
-    """
-    p = estimate([*signals, StageSignal(NOW, last)], people)[None, :]
-    days = np.array([0, 1, 3, 7, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365, 450, 550, 730, 1100, 2200])
-    path = intent(
-        MODEL,
-        silence_only(
-            MODEL,
-            np.repeat(p, len(days), axis=0),
-            np.zeros(len(days)),
-            days * SECONDS_PER_DAY,
-            np.full(len(days), people),
-        ),
+
+@given(TRACK, TRACK, st.sampled_from(MODEL.signal_types))
+@settings(max_examples=75, deadline=None)
+def test_silence_of_a_person_and_of_the_account_lowers_what_is_shown_of_both(
+    own: list[StageSignal], others: list[StageSignal], last: str
+) -> None:
+    mine = [*past(own), StageSignal(NOW, last)]
+    moments = NOW + SILENT_DAYS * SECONDS_PER_DAY
+    person = filter_tracks(MODEL, Tracks.of(MODEL, [mine] * len(SILENT_DAYS)), moments)
+    account = filter_tracks(
+        MODEL, Tracks.of(MODEL, [[*mine, *past(others)]] * len(SILENT_DAYS), 4.0), moments
     )
-    assert (path <= max(path[0], 0.08) + 1e-12).all()
-    near = path[:-1] >= 0.1
-    assert (path[1:][near] < path[:-1][near]).all()
+    pooled = pool(MODEL, person, account)
+    assert falls(intent(MODEL, pooled))
+    assert falls(intent(MODEL, anchor(MODEL, pooled)))
+
+
+def past(signals: list[StageSignal]) -> list[StageSignal]:
+    """Those that are not in the future: what happens later ends the silence."""
+    return [one for one in signals if one.at <= NOW]
+
+
+def falls(path: Floats) -> bool:
+    """Strictly, as far as floating point can tell two numbers that close to 0 or 1 apart."""
+    telling = (path[:-1] > 1e-11) & (path[:-1] < 1 - 1e-11)
+    return bool(np.all(np.diff(path)[telling] < 0)) and bool(np.all(np.diff(path) <= 1e-12))
 
 
 @given(st.lists(BEHAVIOURS, max_size=15), st.floats(1, 60))

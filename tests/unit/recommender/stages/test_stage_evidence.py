@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from recommender.domain.stage_config import load_stage_model
-from recommender.domain.stages import SECONDS_PER_DAY
-from recommender.numeric.stage_display import anchor, intent
-from recommender.numeric.stage_evidence import Evidence, estimate_from, evidence, sentence
-from recommender.numeric.stage_filter import filter_tracks
-from recommender.numeric.stage_tracks import StageSignal, Tracks
+from recommender.domain.stages import SECONDS_PER_DAY, Floats
+from recommender.numeric.stage_display import anchor, intent, log_odds, pool
+from recommender.numeric.stage_evidence import (
+    Evidence,
+    Story,
+    estimate_from,
+    evidence,
+    sentence,
+    shown_evidence,
+    story_of,
+)
+from recommender.numeric.stage_filter import trace_prepared
+from recommender.numeric.stage_tracks import StageSignal, Tracks, prepare_tracks
 
 MODEL = load_stage_model()
 NOW = 1_750_000_000.0
@@ -58,14 +67,39 @@ def test_a_lost_opportunity_is_evidence_against() -> None:
     assert next(one for one in shown if one.signal_type == "opportunity_lost").effect < -0.5
 
 
-def test_the_evidence_can_add_up_to_what_is_displayed() -> None:
-    one = track((400, "download_whitepaper"), (3, "view_pricing"))
-    displayed = anchor(MODEL, filter_tracks(MODEL, one, NOW))[0]
-    shown = evidence(MODEL, one, NOW, shown=displayed)
+def told(*events: tuple[float, str]) -> tuple[Story, Floats]:
+    """A track's story and its raw estimate."""
+    prepared = prepare_tracks(MODEL, track(*events), NOW)
+    p, trace = trace_prepared(MODEL, prepared)
+    return story_of(prepared, p, trace, 0), p[0]
+
+
+def shown_odds(p: Floats) -> float:
+    return float(log_odds(intent(MODEL, p)))
+
+
+def test_the_evidence_adds_up_to_what_is_displayed_without_a_remainder() -> None:
+    story, p = told((400, "download_whitepaper"), (3, "view_pricing"))
+    displayed = anchor(MODEL, p)
+    shown = shown_evidence(MODEL, story, shown_odds(displayed))
+    assert [one.kind for one in shown] == ["start", "silence", "signal", "silence", "signal"]
     assert estimate_from(shown) == pytest.approx(float(intent(MODEL, displayed)), abs=1e-12)
-    assert shown[-1].kind == "context"
-    assert sentence(MODEL, shown[-1], NOW).startswith("Seen beside the account")
-    assert shown[:-1] == evidence(MODEL, one, NOW)
+    assert estimate_from(shown[:1]) == pytest.approx(0.09)  # the prevalence is where everybody begins
+
+
+def test_what_the_account_did_and_what_outcomes_taught_have_lines_of_their_own() -> None:
+    story, p = told((400, "download_whitepaper"), (3, "view_pricing"))
+    _, account = told((20, "demo_request"), (3, "view_pricing"))
+    pooled = anchor(MODEL, pool(MODEL, p[None, :], account[None, :])[0])
+    shown = shown_evidence(
+        MODEL, story, -1.0, share=MODEL.person_weight, pooled=shown_odds(pooled), outcome_count=240
+    )
+    assert [one.kind for one in shown[-2:]] == ["account", "outcomes"]
+    assert estimate_from(shown[:-1]) == pytest.approx(float(intent(MODEL, pooled)), abs=1e-12)
+    assert estimate_from(shown) == pytest.approx(1 / (1 + np.exp(1.0)), abs=1e-12)
+    assert shown[-2].effect > 0  # a demo asked for by a colleague
+    assert sentence(MODEL, shown[-2], NOW).startswith("What others at the account did")
+    assert sentence(MODEL, shown[-1], NOW).startswith("What 240 reports of your sales system taught")
 
 
 def test_evidence_is_of_one_track() -> None:

@@ -5,13 +5,15 @@ docs/quality.md.
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from recommender.commands.evaluate import evaluate
-from recommender.commands.evaluation_plot import draw
+from recommender.commands.evaluation_plot import draw, draw_stages
+from recommender.commands.report_stages import stage_section
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.service.evaluation_stages import evaluate_stages
@@ -47,36 +49,80 @@ Table = dict[str, Any]
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("docs/quality.md"))
 @click.option("--figures", type=click.Path(file_okay=False, path_type=Path), default=Path("docs/quality"))
 @click.option("--seeds", default="1,2,3", show_default=True, help="Of the simulated markets.")
-@click.option("--keep", is_flag=True, help="Use figures that a former run left in --figures.")
+@click.option(
+    "--part",
+    type=click.Choice(["all", "ranking", "stages"]),
+    default="all",
+    show_default=True,
+    help="What to run; of the other part the figures that a former run left in --figures are told again.",
+)
+@click.option("--keep", is_flag=True, help="Run only what a former run left no figures of in --figures.")
 @click.pass_context
-def report(context: click.Context, folder: Path, out: Path, figures: Path, seeds: str, keep: bool) -> None:
+def report(
+    context: click.Context, folder: Path, out: Path, figures: Path, seeds: str, part: str, keep: bool
+) -> None:
     """Evaluate the ranking on the shared log in three views and the stages on simulated markets."""
+    try:
+        markets = [int(seed) for seed in seeds.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(
+            "numbers with commas between, such as 1,2,3", param_hint="--seeds"
+        ) from error
     figures.mkdir(parents=True, exist_ok=True)
+    steps = _Steps(len(VIEWS) + 1)
     ranked: dict[str, Table] = {}
-    if (folder / "signals.ndjson.gz").exists():
-        for view in VIEWS:
-            target = figures / f"ranking-{view}.json"
-            if not (keep and target.exists()):
-                context.invoke(
-                    evaluate,
-                    assets=(folder / "assets.ndjson.gz",),
-                    signals=(folder / "signals.ndjson.gz",),
-                    start=None if view == "random" else _seconds(CHOSEN_BEFORE),
-                    end=_seconds(WINDOW_END),
-                    view=view,
-                    out=target,
-                )
+    fresh = True
+    has_log = (folder / "signals.ndjson.gz").exists()
+    if not has_log:
+        click.echo(f"There is no log in {folder}: the ranking is not evaluated.", err=True)
+    for view in VIEWS:
+        target = figures / f"ranking-{view}.json"
+        if has_log and part != "stages" and not (keep and target.exists()):
+            steps.begin(f"ranking, view {view!r}")
+            context.invoke(
+                evaluate,
+                assets=(folder / "assets.ndjson.gz",),
+                signals=(folder / "signals.ndjson.gz",),
+                start=None if view == "random" else _seconds(CHOSEN_BEFORE),
+                end=_seconds(WINDOW_END),
+                view=view,
+                out=target,
+            )
+        else:
+            steps.begin(f"ranking, view {view!r}: figures of a former run")
+            fresh = False
+        if target.exists() and (has_log or part == "stages"):
             ranked[view] = json.loads(target.read_text())
             draw(ranked[view]["rows"], view, figures / f"ranking-{view}.png")
-    else:
-        click.echo(f"There is no log in {folder}: the ranking is not evaluated.", err=True)
     stages_file = figures / "stages.json"
-    if not (keep and stages_file.exists()):
-        model, kinds = load_stage_model(), load_signal_kinds()
-        rows = [row for seed in seeds.split(",") for row in evaluate_stages(model, kinds, int(seed))]
-        stages_file.write_text(json.dumps(rows, indent=1) + "\n")
-    out.write_text(_document(ranked, json.loads(stages_file.read_text()), kept=keep))
+    if part == "ranking" or (keep and stages_file.exists()):
+        steps.begin("stages: figures of a former run")
+        fresh = False
+    else:
+        steps.begin(f"stages, markets {seeds}")
+        found = evaluate_stages(load_stage_model(), load_signal_kinds(), markets, said=steps.say)
+        stages_file.write_text(json.dumps(found, indent=1) + "\n")
+    stages = json.loads(stages_file.read_text()) if stages_file.exists() else None
+    if stages is not None:
+        draw_stages(stages["summary"], figures)
+    out.write_text(_document(ranked, stages, figures, fresh=fresh))
     click.echo(f"Written to {out}")
+
+
+class _Steps:
+    """Says on standard error what is being done, of how much, and since when."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._done = 0
+        self._since = time.monotonic()
+
+    def begin(self, what: str) -> None:
+        self._done += 1
+        self.say(f"{self._done} of {self._count}: {what}")
+
+    def say(self, what: str) -> None:
+        click.echo(f"[{time.monotonic() - self._since:6.0f} s] {what}", err=True)
 
 
 def _seconds(moment: str) -> float:
@@ -87,11 +133,11 @@ def _seconds(moment: str) -> float:
     return at
 
 
-def _document(ranked: dict[str, Table], stages: list[Table], *, kept: bool) -> str:
+def _document(ranked: dict[str, Table], stages: Table | None, figures: Path, *, fresh: bool) -> str:
     origin = (
-        "Put together by `foreword report --keep` from figures of more than one run."
-        if kept
-        else "Written by `make eval`; every figure below comes from that run."
+        "Written by `make eval`; every figure below comes from that run."
+        if fresh
+        else "Put together by `foreword report` from figures of more than one run."
     )
     parts = [
         "# How good the recommendations and the stage estimates are",
@@ -117,7 +163,8 @@ def _document(ranked: dict[str, Table], stages: list[Table], *, kept: bool) -> s
         ]
     for view, table in ranked.items():
         parts += _view(view, table)
-    parts += _stages(stages)
+    if stages is not None:
+        parts += stage_section(stages, figures / "stage-changes.md")
     return "\n\n".join(parts) + "\n"
 
 
@@ -194,45 +241,6 @@ def _goals(ranked: dict[str, Table]) -> str:
 
 def _figure(name: str) -> str:
     return {"ndcg_at_10": "NDCG@10", "recall_at_10": "Recall@10", "mrr": "MRR"}[name]
-
-
-def _stages(rows: list[Table]) -> list[str]:
-    lines = [
-        "| horizon | method | log-loss | calibration error | average precision | recognised | mean lead |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    seeds = sorted({row["seed"] for row in rows})
-    for horizon in sorted({row["horizon_days"] for row in rows}):
-        for name in dict.fromkeys(row["name"] for row in rows):
-            own = [r for r in rows if r["name"] == name and r["horizon_days"] == horizon]
-            cells = [
-                _spread(own, f) for f in ("log_loss", "calibration_error", "average_precision", "recognised")
-            ]
-            lines.append(
-                f"| {horizon:.0f} d | {name} | {' | '.join(cells)} | {_spread(own, 'lead_days_mean', 1)} d |"
-            )
-    first = rows[0] if rows else {}
-    return [
-        "## Buying stages, on simulated markets",
-        f"Seeds {', '.join(map(str, seeds))}; mean over the seeds, and each seed in brackets. The generator "
-        "(`foreword simulate`) shares no code or constants with the stage model. Every second account is for "
-        "fitting, the others are judged. At snapshots 15 days apart: will an opportunity open within the "
-        f"horizon? ({first.get('opens', 0):.1%} of the first seed's snapshots at the shorter horizon.) "
-        "Recognised: the share of opportunities with an alarm standing when they opened; mean lead: days "
-        "from the first alarm of that run to the opening, 0 where there was none. False alarms are held at "
-        "5% of the snapshots of accounts that never open. `estimate and points, fitted together` is not "
-        "served: it shows what the signals would yield to both. The market's activity and its raising of "
-        "hands were revised on another seed (11) before these were run.",
-        "\n".join(lines),
-    ]
-
-
-def _spread(rows: list[Table], figure: str, digits: int = 3) -> str:
-    values = [r[figure] for r in rows]
-    if any(v is None for v in values) or not values:
-        return "–"
-    each = ", ".join(f"{v:.{digits}f}" for v in values)
-    return f"{sum(values) / len(values):.{digits}f} ({each})"
 
 
 if __name__ == "__main__":

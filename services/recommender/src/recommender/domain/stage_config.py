@@ -9,9 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from recommender.domain.stage_reader import Section
-from recommender.domain.stage_rows import distribution, generator, signal_rates
+from recommender.domain.stage_rows import distribution, generator, signal_powers, signal_rates
 from recommender.domain.stage_settings import (
     asset_stage_settings,
+    calibration_settings,
     display_settings,
     filter_settings,
     outcome_settings,
@@ -56,6 +57,10 @@ def _model(root: Section, version: str) -> StageModel:
     for taken in set(types) & set(OUTCOMES):
         signals.mistake("types", f"{taken!r} is an outcome and needs no row")
     rates = signal_rates(signals, types, states)
+    start = distribution(root.section("start"), states)
+    moves = generator(root.section("generator"), states)
+    filter_ = filter_settings(root.section("filter"), states)
+    powers = signal_powers(signals, types, filter_.signal_power)
     labels = signals.section("labels", optional=True)
     label_of = {one: labels.text(one) for one in labels.known_keys(types, "signal type")}
     signals.close()
@@ -64,22 +69,32 @@ def _model(root: Section, version: str) -> StageModel:
         version=version,
         states=states,
         public_names=public_names,
-        start=distribution(root.section("start"), states),
-        generator=generator(root.section("generator"), states),
+        start=start,
+        generator=moves,
         signal_types=types,
         signal_labels=MappingProxyType(label_of),
         signal_index=MappingProxyType({one: i for i, one in enumerate((*types, *OUTCOMES))}),
         rates=rates,
-        filter=filter_settings(root.section("filter")),
+        signal_powers=powers,
+        filter=filter_,
         outcomes=outcome_settings(root.section("outcomes"), states),
         display=display_settings(root.section("display"), states),
+        calibration=calibration_settings(root.section("calibration")),
         person_weight=person_weight(root.section("pooling")),
         role_weights=MappingProxyType(role_weights(root.section("roles"))),
         surge=surge_settings(root.section("surge")),
         asset_stages=asset_stage_settings(root.section("asset_stages"), states, public_names),
     )
+    _agreement(root, model)
     root.close()
     return model
+
+
+def _agreement(root: Section, model: StageModel) -> None:
+    """Silence lowers the intent states only if they are the top of the ladder that it forbids to climb."""
+    top = model.filter.ladder[-len(model.display.intent_states) :] if model.display.intent_states else ()
+    if model.filter.ladder and set(top) != set(model.display.intent_states):
+        root.section("display").mistake("intent_states", "must be the last states of filter.ladder")
 
 
 def _states(root: Section) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -68,6 +68,13 @@ def signal_rates(signals: Section, types: tuple[str, ...], states: tuple[str, ..
     return frozen(rates)
 
 
+def signal_powers(signals: Section, types: tuple[str, ...], usual: float) -> Floats:
+    """The power [N] that each signal's rates are raised to: the usual one, or its own."""
+    own = signals.section("powers", optional=True)
+    of = {one: own.number(one, high=1.0, above=True) for one in own.known_keys(types, "signal type")}
+    return frozen(np.array([of.get(one, usual) for one in types], dtype=np.float64))
+
+
 def state_position(section: Section, key: str, states: tuple[str, ...]) -> int:
     chosen = section.choice(key, states, "state")
     return states.index(chosen) if chosen is not None else 0

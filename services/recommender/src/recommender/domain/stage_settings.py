@@ -10,6 +10,7 @@ from recommender.domain.stage_reader import Section
 from recommender.domain.stage_rows import distribution, frozen, positions, state_position, state_row
 from recommender.domain.stages import (
     AssetStageSettings,
+    CalibrationSettings,
     DisplaySettings,
     FilterSettings,
     OutcomeSettings,
@@ -20,7 +21,7 @@ from recommender.domain.stages import (
 PROTOTYPES_PER_STAGE = (8, 15)
 
 
-def filter_settings(section: Section) -> FilterSettings:
+def filter_settings(section: Section, states: tuple[str, ...]) -> FilterSettings:
     ages = section.numbers("cut_ages_days")
     if any(age <= 0 for age in ages) or any(b <= a for a, b in itertools.pairwise(ages)):
         section.mistake("cut_ages_days", "must be above 0 and rising")
@@ -33,6 +34,8 @@ def filter_settings(section: Section) -> FilterSettings:
         cut_ages_days=ages,
         cap_per_type_and_day=section.integer("cap_per_type_and_day", low=1),
         earliest=section.instant("earliest"),
+        most_signals=section.integer("most_signals", low=1),
+        ladder=positions(section.choices("ladder", states, "state"), states),
     )
     section.close()
     return settings
@@ -76,6 +79,24 @@ def display_settings(section: Section, states: tuple[str, ...]) -> DisplaySettin
         intent_states=positions(intent, states),
         customer_states=positions(customers, states),
         prevalence=tuple(groups),
+    )
+    section.close()
+    return settings
+
+
+def calibration_settings(section: Section) -> CalibrationSettings:
+    memories, strengths = section.numbers("decay_days"), section.numbers("strengths")
+    for key, values in (("decay_days", memories), ("strengths", strengths)):
+        if any(value <= 0 for value in values) or (not values and isinstance(section.table.get(key), list)):
+            section.mistake(key, "must hold numbers above 0")
+    settings = CalibrationSettings(
+        least_outcomes=section.integer("least_outcomes", low=1),
+        horizon_days=section.number("horizon_days", above=True),
+        step_days=section.number("step_days", low=1.0),
+        decay_days=memories,
+        active_days=section.number("active_days", above=True),
+        strengths=strengths,
+        folds=section.integer("folds", low=2),
     )
     section.close()
     return settings

@@ -40,6 +40,8 @@ class FilterSettings:
     cut_ages_days: tuple[float, ...]
     cap_per_type_and_day: int
     earliest: float  # seconds since the epoch
+    most_signals: int  # of a track, the latest count
+    ladder: tuple[int, ...]  # states that nobody is counted up to while silent, lowest first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +76,19 @@ class DisplaySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationSettings:
+    """What a calibration is fitted on, and how; times in days."""
+
+    least_outcomes: int
+    horizon_days: float  # the question: does an opportunity open within so many days?
+    step_days: float  # between snapshots of one account
+    decay_days: tuple[float, ...]  # memories of the decayed counts, one block of features each
+    active_days: float  # somebody seen within so many days counts as active
+    strengths: tuple[float, ...]  # ridge penalties to choose from by cross-validation
+    folds: int
+
+
+@dataclass(frozen=True, slots=True)
 class SurgeSettings:
     """Windows, prior and thresholds of the surge test."""
 
@@ -105,8 +120,9 @@ class StageModel:
     """A checked stage model. Arrays are float64 and read-only; S states, N signal types with a row.
 
     `generator` [S, S] holds rates per month, rows sum to 0; `rates` [N, S] signals per known person and
-    month; `start` [S] sums to 1. `signal_index` maps a signal's name to its type index, outcomes included
-    (they come after the N types). Compared and hashed by identity; `version` tells two models apart.
+    month; `signal_powers` [N] the power each signal's rates are raised to; `start` [S] sums to 1.
+    `signal_index` maps a signal's name to its type index, outcomes included (they come after the N types).
+    Compared and hashed by identity; `version` tells two models apart.
     """
 
     name: str
@@ -119,9 +135,11 @@ class StageModel:
     signal_labels: Mapping[str, str]
     signal_index: Mapping[str, int]
     rates: Floats
+    signal_powers: Floats
     filter: FilterSettings
     outcomes: OutcomeSettings
     display: DisplaySettings
+    calibration: CalibrationSettings
     person_weight: float
     role_weights: Mapping[str, float]
     surge: SurgeSettings

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from recommender.domain.stages import OUTCOMES, PUBLIC_STAGES, SECONDS_PER_DAY, Floats, StageModel
-from recommender.numeric.stage_display import intent
-from recommender.numeric.stage_filter import trace_prepared
-from recommender.numeric.stage_tracks import Tracks, prepare_tracks
+from recommender.numeric.stage_display import intent, log_odds, prevalent_odds, start_odds
+from recommender.numeric.stage_filter import FilterTrace, trace_prepared
+from recommender.numeric.stage_tracks import Ints, PreparedTracks, Tracks, prepare_tracks
 
 STRONG = 1.0
 """An effect from here on multiplies the odds by e or more."""
@@ -32,11 +30,12 @@ class Evidence:
     """One reason: what it added to the log-odds of the intent states (consideration and decision).
 
     kind `start`: where everybody begins; `signal`: at `at`; `silence`: from `at` to `until`; `rest`: all that
-    is not shown singly, `count` of them; `context`: what pooling and anchoring did to the raw estimate. Times
-    are seconds since the epoch, None where there is none.
+    is not shown singly, `count` of them; `account`: what the account's other signals did; `outcomes`: what
+    the firm's own past outcomes, `count` of them, taught. Times are seconds since the epoch, None where
+    there is none.
     """
 
-    kind: Literal["start", "signal", "silence", "rest", "context"]
+    kind: Literal["start", "signal", "silence", "rest", "account", "outcomes"]
     signal_type: str | None
     at: float | None
     effect: float
@@ -44,53 +43,101 @@ class Evidence:
     count: int = 1
 
 
-def evidence(
-    model: StageModel, track: Tracks, now: float, top: int = 8, shown: Floats | None = None
-) -> list[Evidence]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Story:
+    """One track on its way through the filter: signals [N] by type and time, the estimates [N, S] just before
+    and after each, and the one [S] at `now`.
+    """
+
+    type: Ints
+    at: Floats
+    before: Floats
+    after: Floats
+    final: Floats
+    now: float
+
+
+def story_of(tracks: PreparedTracks, p: Floats, trace: FilterTrace, track: int) -> Story:
+    """Cut one track out of a pass of the filter over several."""
+    part = slice(int(tracks.offsets[track]), int(tracks.offsets[track + 1]))
+    return Story(
+        tracks.type[part],
+        tracks.at[part],
+        trace.before[part],
+        trace.after[part],
+        p[track],
+        float(tracks.now[track]),
+    )
+
+
+def evidence(model: StageModel, track: Tracks, now: float, top: int = 8) -> list[Evidence]:
     """What the raw estimate of one track is made of; the effects add up to its log-odds of intent.
 
-    Along the filtering pass each signal and each silence changes the log-odds of the intent states by a
-    difference, and the differences telescope: start + signals + silences = final. A signal's share therefore
-    counts what was known before it. First comes the start, then the `top` largest effects, newest first, then
-    one `rest`. With `shown` [S], the estimate that is displayed (pooled, anchored or calibrated), a `context`
-    is added and the effects add up to that one instead. `estimate_from` gives the estimate back. Raises
-    ValueError unless there is exactly one track.
+    First comes the start, then the `top` largest effects, newest first, then one `rest`. `estimate_from`
+    gives the estimate back. Raises ValueError unless there is exactly one track.
     """
     if len(track) != 1:
         raise ValueError("evidence is of one track at a time")
     prepared = prepare_tracks(model, track, now)
-    final, trace = trace_prepared(model, prepared)
-    begin = float(log_odds(intent(model, model.start[None, :]))[0])
-    found: list[Evidence] = []
-    level, since = begin, None
-    before, after = log_odds(intent(model, trace.before)), log_odds(intent(model, trace.after))
-    names = (*model.signal_types, *OUTCOMES)
-    for i, at in enumerate(prepared.at.tolist()):
-        if since is not None and at > since:
-            found.append(Evidence("silence", None, since, float(before[i]) - level, until=at))
-            level = float(before[i])
-        found.append(Evidence("signal", names[prepared.type[i]], at, float(after[i]) - level))
-        level, since = float(after[i]), at
-    if since is not None and now > since:
-        end = float(log_odds(intent(model, final))[0])
-        found.append(Evidence("silence", None, since, end - level, until=now))
-    reasons = [Evidence("start", None, None, begin), *_largest(found, top)]
-    if shown is not None:
-        target = float(log_odds(intent(model, shown))[()])
-        reasons.append(Evidence("context", None, None, target - math.fsum(one.effect for one in reasons)))
+    story = story_of(prepared, *trace_prepared(model, prepared), 0)
+    return [Evidence("start", None, None, start_odds(model)), *_largest(effects(model, story, 1.0), top)]
+
+
+def shown_evidence(
+    model: StageModel,
+    story: Story,
+    shown: float,
+    *,
+    share: float = 1.0,
+    pooled: float | None = None,
+    outcome_count: int | None = None,
+    top: int = 8,
+) -> list[Evidence]:
+    """What a displayed estimate is made of; the effects add up to its log-odds of intent, `shown`.
+
+    The anchored log-odds move with the raw ones, `evidence_power` times as far: so every signal's effect is
+    that much of its raw one, and a person's, pooled with an account's by `share`, that share of it. `pooled`
+    are the anchored log-odds of both together: what the person's story doesn't account for is the account's
+    part. `outcome_count` says that the display is calibrated; its part is the rest.
+    """
+    power = model.display.evidence_power
+    reasons = [Evidence("start", None, None, prevalent_odds(model))]
+    reasons += _largest(effects(model, story, power * share), top)
+    if pooled is not None:
+        reasons.append(Evidence("account", None, None, pooled - math.fsum(one.effect for one in reasons)))
+    if outcome_count is not None:
+        left = shown - math.fsum(one.effect for one in reasons)
+        reasons.append(Evidence("outcomes", None, None, left, count=outcome_count))
     return reasons
+
+
+def effects(model: StageModel, story: Story, scale: float) -> list[Evidence]:
+    """Each signal and each silence of a story, by time, with `scale` times what it added to the log-odds.
+
+    Along the filtering pass they change the log-odds by differences that telescope: start + signals +
+    silences = final. A signal's share therefore counts what was known before it.
+    """
+    found: list[Evidence] = []
+    level, since = start_odds(model), None
+    before, after = log_odds(intent(model, story.before)), log_odds(intent(model, story.after))
+    names = (*model.signal_types, *OUTCOMES)
+    moments, kinds = story.at.tolist(), story.type.tolist()
+    for at, kind, came, went in zip(moments, kinds, before.tolist(), after.tolist(), strict=True):
+        if since is not None and at > since:
+            found.append(Evidence("silence", None, since, scale * (came - level), until=at))
+            level = came
+        found.append(Evidence("signal", names[kind], at, scale * (went - level)))
+        level, since = went, at
+    if since is not None and story.now > since:
+        end = float(log_odds(intent(model, story.final)))
+        found.append(Evidence("silence", None, since, scale * (end - level), until=story.now))
+    return found
 
 
 def estimate_from(shown: Sequence[Evidence]) -> float:
     """The probability of intent that the evidence shown amounts to, by itself."""
     total = math.fsum(one.effect for one in shown)
     return 1.0 / (1.0 + math.exp(-total))
-
-
-def log_odds(probability: Floats) -> Floats:
-    """ln(p / (1 − p)), kept finite."""
-    held = np.clip(probability, 1e-12, 1.0 - 1e-12)
-    return np.asarray(np.log(held) - np.log1p(-held))
 
 
 def sentence(model: StageModel, one: Evidence, now: float) -> str:
@@ -101,8 +148,10 @@ def sentence(model: StageModel, one: Evidence, now: float) -> str:
 
 
 def _what(model: StageModel, one: Evidence, now: float) -> str:
-    if one.kind == "context":
-        return "Seen beside the account and the usual share of buyers in the market"
+    if one.kind == "account":
+        return "What others at the account did, and it as a whole"
+    if one.kind == "outcomes":
+        return f"What {one.count} reports of your sales system taught of signals like these"
     if one.kind == "rest":
         return f"{one.count} smaller {'sign' if one.count == 1 else 'signs'} together"
     if one.kind == "silence":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+FIGURES = ("log_loss", "calibration_error", "average_precision", "recognised", "lead_days_mean")
 
 
 def log_loss(p: Floats, y: Mask) -> float:
@@ -57,3 +60,59 @@ def lead_times(score: Floats, snapshot: Floats, opened_at: Floats, threshold: fl
                 misses += 1
         leads.append(float(opened_at[a] - snapshot[first]) if first is not None else 0.0)
     return np.array(leads)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One method's scores [T, A] of A accounts at T snapshots (`days` [T]); opens [T, A]: an opportunity
+    opens within the horizon; opened_at [A] in days, inf for never. Snapshots after the opening are not asked.
+    """
+
+    score: Floats
+    opens: Mask
+    days: Floats
+    opened_at: Floats
+
+    @property
+    def asked(self) -> Mask:
+        return np.asarray(self.opened_at[None, :] > self.days[:, None])
+
+
+def judge(one: Judged, false_alarms: float, *, claims: bool) -> dict[str, object]:
+    """Every figure; log-loss and calibration error only of what claims to be a probability."""
+    asked = one.asked
+    y, score = one.opens[asked], one.score[asked]
+    never = asked & ~np.isfinite(one.opened_at)[None, :]
+    threshold = alarm_threshold(one.score, never, false_alarms)
+    leads = lead_times(one.score, one.days, one.opened_at, threshold)
+    return {
+        "snapshots": int(asked.sum()),
+        "opens": float(y.mean()),
+        "log_loss": log_loss(score, y) if claims else None,
+        "calibration_error": calibration_error(score, y) if claims else None,
+        "average_precision": average_precision(score, y),
+        "false_alarm_rate": float((one.score[never] > threshold).mean()),
+        "recognised": float((leads > 0).mean()) if len(leads) else 0.0,
+        "lead_days_median": float(np.median(leads)) if len(leads) else 0.0,
+        "lead_days_mean": float(leads.mean()) if len(leads) else 0.0,
+    }
+
+
+def resampled(one: Judged, false_alarms: float, draws: int, seed: int, *, claims: bool) -> dict[str, Floats]:
+    """Each figure [draws] with the accounts drawn again with replacement.
+
+    Equal seeds draw equal accounts, so that differences between methods are paired. The alarm threshold is
+    found anew for each draw, since the rate of false alarms is as uncertain as what it buys.
+    """
+    rng = np.random.default_rng(seed)
+    accounts = len(one.opened_at)
+    found: dict[str, list[float]] = {figure: [] for figure in FIGURES}
+    for _ in range(draws):
+        chosen = rng.integers(0, accounts, accounts)
+        again = Judged(one.score[:, chosen], one.opens[:, chosen], one.days, one.opened_at[chosen])
+        figures = judge(again, false_alarms, claims=claims)
+        for figure, values in found.items():
+            value = figures[figure]
+            if isinstance(value, float):
+                values.append(value)
+    return {figure: np.array(values) for figure, values in found.items() if values}

@@ -15,6 +15,8 @@ from recommender.domain.stages import OUTCOMES, Floats, StageModel
 from recommender.numeric.stage_silence import silence_overlaps, silence_transitions
 from recommender.numeric.stage_tracks import Ints, PreparedTracks, Tracks, prepare_tracks
 
+RESCALED_EVERY = 4
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilterTrace:
@@ -35,84 +37,66 @@ def filter_tracks(model: StageModel, tracks: Tracks, now: ArrayLike) -> Floats:
 
 def filter_prepared(model: StageModel, tracks: PreparedTracks) -> Floats:
     """As `filter_tracks`, for tracks that are prepared already."""
-    return _run(model, tracks, None)
+    return trace_prepared(model, tracks)[0]
 
 
 def trace_prepared(model: StageModel, tracks: PreparedTracks) -> tuple[Floats, FilterTrace]:
-    """The posterior and every estimate on the way to it."""
-    shape = (len(tracks.at), len(model.states))
-    trace = FilterTrace(np.empty(shape), np.empty(shape))
-    return _run(model, tracks, trace), trace
-
-
-def silence_only(model: StageModel, p: Floats, age: Floats, duration: Floats, people: Floats) -> Floats:
-    """p [B, S] after `duration` [B] seconds more without a signal, the last being `age` [B] seconds old."""
-    overlaps = silence_overlaps(model.filter, age, duration)
-    moved = np.matmul(p[:, None, :], silence_transitions(model, np.maximum(people, 1.0), overlaps))[:, 0, :]
-    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
-
-
-def _run(model: StageModel, tracks: PreparedTracks, trace: FilterTrace | None) -> Floats:
-    layout = _by_step(tracks)
-    kind = tracks.type[layout.signals]
-    silences = _silences_between(model, tracks)[layout.signals]
-    transitions = silence_transitions(model, tracks.people[layout.track_of], silences)
-    factors = _factors(model, kind, tracks.weight[layout.signals])
-    moves = _outcome_moves(model)
-    with_outcome = (
-        set(np.flatnonzero(np.add.reduceat(np.isin(kind, list(moves)), layout.begins[:-1])))
-        if len(kind)
-        else set()
+    """The posterior [B, S] and every estimate on the way to it: the way costs next to nothing."""
+    silences = silence_transitions(
+        model, np.repeat(tracks.people, np.diff(tracks.offsets)), _silences_between(model, tracks)
     )
-    p = np.tile(model.start, (len(tracks), 1))  # rows in the layout's order: tracks with most signals first
-    for step, (begin, end) in enumerate(zip(layout.begins, layout.begins[1:], strict=False)):
-        silent = np.matmul(p[: end - begin, None, :], transitions[begin:end])[:, 0, :]
-        after = silent * factors[begin:end]
-        if step in with_outcome:
-            for outcome, move in moves.items():
-                hit = np.flatnonzero(kind[begin:end] == outcome)
-                after[hit] = np.einsum("bi,ij->bj", silent[hit], move)
-        total = after.sum(axis=1, keepdims=True)
-        np.divide(after, total, out=p[: end - begin], where=total > 0)
-        if trace is not None:
-            trace.before[layout.signals[begin:end]] = silent / silent.sum(axis=1, keepdims=True)
-            trace.after[layout.signals[begin:end]] = p[: end - begin]
-    result = np.empty_like(p)
-    result[layout.tracks] = p
+    factors = _factors(model, tracks.type, tracks.weight)
+    steps = silences * factors[:, None, :]
+    for outcome, move in _outcome_moves(model).items():
+        hit = np.flatnonzero(tracks.type == outcome)
+        steps[hit] = np.matmul(silences[hit], move)
+    p = np.tile(model.start, (len(tracks), 1))
+    after, came = np.empty((len(tracks.at), len(model.states))), np.empty((len(tracks.at), len(model.states)))
+    for track in np.flatnonzero(np.diff(tracks.offsets)).tolist():
+        begin, end = int(tracks.offsets[track]), int(tracks.offsets[track + 1])
+        _walk(model.start, steps[begin:end], after[begin:end])
+        came[begin] = model.start
+        came[begin + 1 : end] = after[begin : end - 1]
+        p[track] = after[end - 1]
+    before = np.matmul(came[:, None, :], silences)[:, 0, :]
+    trace = FilterTrace(before / before.sum(axis=1, keepdims=True), after)
     some = np.flatnonzero(np.diff(tracks.offsets))
     last = tracks.offsets[1:][some] - 1
     age = tracks.at[last] - tracks.anchor[last]
-    result[some] = silence_only(
-        model, result[some], age, tracks.now[some] - tracks.at[last], tracks.people[some]
-    )
-    return result
+    p[some] = silence_only(model, p[some], age, tracks.now[some] - tracks.at[last], tracks.people[some])
+    return p, trace
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layout:
-    """Signals reordered so that step j of every track that has one stands together.
+def _walk(start: Floats, steps: Floats, after: Floats) -> None:
+    """p after each of the steps [N, S, S] of one track, written to `after` [N, S], rows summing to 1.
 
-    tracks [B]: most signals first. signals [N]: prepared signals, by step and then by place in `tracks`;
-    track_of [N] the track of each. begins [steps + 1] into `signals`: step j covers the first
-    begins[j + 1] − begins[j] of `tracks`.
+    One short product a signal: for a handful of states a loop over signals costs less than stepping many
+    tracks at once, and gives one track the same bits alone and in a batch. Rescaling every few steps keeps
+    the products from underflowing; a step that leaves nothing at all is passed over.
     """
+    p = start
+    for i, (step, row) in enumerate(zip(steps, after, strict=True)):
+        np.dot(p, step, out=row)
+        if i % RESCALED_EVERY == 0:
+            total = row.sum()
+            if total > 0:
+                row /= total
+            else:
+                row[:] = p
+        p = row
+    totals = after.sum(axis=1, keepdims=True)
+    np.divide(after, totals, out=after, where=totals > 0)
 
-    tracks: NDArray[np.intp]
-    signals: NDArray[np.intp]
-    track_of: NDArray[np.intp]
-    begins: list[int]
 
+def silence_only(model: StageModel, p: Floats, age: Floats, duration: Floats, people: Floats) -> Floats:
+    """p [B, S] after `duration` [B] seconds more without a signal, the last being `age` [B] seconds old.
 
-def _by_step(tracks: PreparedTracks) -> _Layout:
-    counts = np.diff(tracks.offsets)
-    order = np.argsort(-counts, kind="stable")
-    place = np.empty(len(order), dtype=np.intp)
-    place[order] = np.arange(len(order))
-    track_of = np.repeat(np.arange(len(counts)), counts)
-    step = np.arange(len(tracks.at)) - tracks.offsets[track_of]
-    signals = np.lexsort((place[track_of], step))
-    begins = np.concatenate(([0], np.cumsum(np.bincount(step)))) if len(step) else np.zeros(1, dtype=np.int64)
-    return _Layout(order, signals, track_of[signals], begins.tolist())
+    Nothing has been heard since, so nobody is counted up: the intent states lose with every day.
+    """
+    overlaps = silence_overlaps(model.filter, age, duration)
+    transitions = silence_transitions(model, np.maximum(people, 1.0), overlaps, resting=True)
+    moved = np.matmul(p[:, None, :], transitions)[:, 0, :]
+    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
 
 
 def _silences_between(model: StageModel, tracks: PreparedTracks) -> Floats:
@@ -128,10 +112,9 @@ def _silences_between(model: StageModel, tracks: PreparedTracks) -> Floats:
 
 
 def _factors(model: StageModel, kind: Ints, weight: Floats) -> Floats:
-    """What each signal multiplies p by: λ^(τ·weight), or an opened opportunity's factors. Shape [N, S]."""
-    settings = model.filter
+    """What each signal multiplies p by: λ^(power·weight), or an opened opportunity. Shape [N, S]."""
     powers = np.concatenate(
-        (np.log(model.rates) * settings.signal_power, np.zeros((len(OUTCOMES), len(model.states))))
+        (np.log(model.rates) * model.signal_powers[:, None], np.zeros((len(OUTCOMES), len(model.states))))
     )
     powers[model.signal_index["opportunity_opened"]] = np.log(model.outcomes.opened)
     exponent = np.where(kind < len(model.signal_types), weight, 1.0)

@@ -28,7 +28,7 @@ def filter_one_slowly(
         p = _signal(model, p, signal)
         if signal.type not in OUTCOMES:
             last_behaviour = signal.at
-    return _silence(model, p, clock - last_behaviour, now - last_behaviour, people)
+    return _silence(model, p, clock - last_behaviour, now - last_behaviour, people, resting=True)
 
 
 def _kept(model: StageModel, signals: Iterable[StageSignal], now: float) -> list[StageSignal]:
@@ -43,7 +43,11 @@ def _kept(model: StageModel, signals: Iterable[StageSignal], now: float) -> list
         seen[day] += 1
         if seen[day] <= model.filter.cap_per_type_and_day:
             kept.append(signal)
-    return kept
+    return kept[-model.filter.most_signals :]
+
+
+def _power(model: StageModel, kind: str) -> float:
+    return float(model.signal_powers[model.signal_index[kind]])
 
 
 def _signal(model: StageModel, p: Floats, signal: StageSignal) -> Floats:
@@ -59,12 +63,17 @@ def _signal(model: StageModel, p: Floats, signal: StageSignal) -> Floats:
         p[rules.lost_from] -= moved
         p[rules.lost_to] += moved
     else:
-        p = p * model.rates[model.signal_index[signal.type]] ** (model.filter.signal_power * signal.weight)
+        p = p * model.rates[model.signal_index[signal.type]] ** (_power(model, signal.type) * signal.weight)
     return np.asarray(p / p.sum())
 
 
-def _silence(model: StageModel, p: Floats, from_age: float, to_age: float, people: float) -> Floats:
+def _silence(
+    model: StageModel, p: Floats, from_age: float, to_age: float, people: float, *, resting: bool = False
+) -> Floats:
     settings = model.filter
+    moves, loud = model.generator, model.rates.sum(axis=0)
+    if resting:
+        moves, loud = _nobody_climbs(model, moves, loud)
     fade = settings.silence_fade_days
     edges = [0.0, *settings.cut_ages_days, np.inf]
     for low, high in itertools.pairwise(edges):
@@ -73,7 +82,26 @@ def _silence(model: StageModel, p: Floats, from_age: float, to_age: float, peopl
             continue
         weight = 0.0 if high == np.inf else fade * (np.exp(-low / fade) - np.exp(-high / fade)) / (high - low)
         silence = settings.silence_weight * weight * max(people, 1.0) ** settings.people_exponent
-        generator = model.generator - silence * np.diag(model.rates.sum(axis=0))
+        generator = moves - silence * np.diag(loud)
         p = p @ expm(generator * (end - begin) / DAYS_PER_MONTH)
         p = p / p.sum()
     return p
+
+
+def _nobody_climbs(model: StageModel, moves: Floats, loud: Floats) -> tuple[Floats, Floats]:
+    """The generator and Σλ of a silence that nothing has ended yet."""
+    ladder = list(model.filter.ladder)
+    if not ladder:
+        return moves, loud
+    moves, loud = moves.copy(), loud.copy()
+    for i, j in itertools.permutations(range(len(loud)), 2):
+        higher = j in ladder and (i not in ladder or ladder.index(i) < ladder.index(j))
+        if higher:
+            moves[i, i] += moves[i, j]
+            moves[i, j] = 0.0
+    for lower, rung in itertools.pairwise(ladder):
+        loud[rung] = max(loud[rung], loud[lower])
+    for state in range(len(loud)):
+        if state not in ladder:
+            loud[state] = min(loud[state], loud[ladder[0]])
+    return moves, loud

@@ -4,6 +4,11 @@ During silence the unnormalised p obeys dp/dt = p·A with A = Q − κ·w(age)·
 as exp(−age/H). The ages are cut into segments and w is replaced by its mean over each, 0 after the last cut:
 the evidence of silence saturates there. With one A per segment, silence over a + b is silence over a and then
 over b, so an estimate does not depend on when it was looked at.
+
+There are two kinds of silence. Between two signals the chain moves by all of Q: who comes back may have got
+further meanwhile. After the last one it is `resting`: nobody is counted up the ladder for saying nothing, and
+no state off the ladder is held to be louder than its first rung. So P(D), P(C + D) and P(A + C + D) fall with
+every further day, whatever was known before: see `resting_generator`.
 """
 
 from __future__ import annotations
@@ -43,16 +48,43 @@ def segment_weights(settings: FilterSettings) -> Floats:
     return weights
 
 
-def silence_generators(model: StageModel, people: float) -> Floats:
+def silence_generators(model: StageModel, people: float, resting: bool) -> Floats:
     """A of each segment, per month, shifted so that no state that stays silent gains. Shape [G, S, S].
 
     The shift (the smallest Σλ is taken as 0) changes p by a factor only, and keeps long silences of large
     accounts from underflowing.
     """
     settings = model.filter
-    total = model.rates.sum(axis=0)
+    moves, total = model.generator, model.rates.sum(axis=0)
+    if resting and settings.ladder:
+        moves, total = resting_generator(model), resting_totals(model)
     loss = (total - total.min()) * settings.silence_weight * people**settings.people_exponent
-    return model.generator - segment_weights(settings)[:, None, None] * np.diag(loss)
+    return moves - segment_weights(settings)[:, None, None] * np.diag(loss)
+
+
+def resting_generator(model: StageModel) -> Floats:
+    """Q without the moves onto a rung of the ladder from below it or from off it. Shape [S, S]."""
+    moves = model.generator.copy()
+    height = np.zeros(len(model.states))
+    for rung, state in enumerate(model.filter.ladder, start=1):
+        height[state] = rung
+    moves[(height[None, :] > height[:, None])] = 0.0
+    np.fill_diagonal(moves, 0.0)
+    np.fill_diagonal(moves, -moves.sum(axis=1))
+    return moves
+
+
+def resting_totals(model: StageModel) -> Floats:
+    """Σλ [S], made to rise along the ladder and nowhere off it to exceed that of its first rung.
+
+    With `resting_generator` this is what makes silence monotone for every model: of what lies above any
+    rung nothing flows in, and it never loses less than what lies below.
+    """
+    total, ladder = model.rates.sum(axis=0), list(model.filter.ladder)
+    total[ladder] = np.maximum.accumulate(total[ladder])
+    off = np.setdiff1d(np.arange(len(total)), ladder)
+    total[off] = np.minimum(total[off], total[ladder[0]])
+    return np.asarray(total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,9 +104,9 @@ class SilenceMatrices:
 
 
 @lru_cache(maxsize=512)
-def silence_matrices(model: StageModel, people: float) -> SilenceMatrices:
+def silence_matrices(model: StageModel, people: float, resting: bool = False) -> SilenceMatrices:
     """The matrices of a model for a number of known people; about 20 KB each, the last 512 are kept."""
-    generators = silence_generators(model, people)
+    generators = silence_generators(model, people, resting)
     segments, size, _ = generators.shape
     values, vectors = np.linalg.eig(generators)
     diagonal = bool(np.all(np.linalg.cond(vectors) < WORST_CONDITION))
@@ -94,7 +126,9 @@ def silence_overlaps(settings: FilterSettings, age: Floats, duration: Floats) ->
     return np.asarray(np.maximum(end - begin, 0.0))
 
 
-def silence_transitions(model: StageModel, people: Floats, overlaps: Floats) -> Floats:
+def silence_transitions(
+    model: StageModel, people: Floats, overlaps: Floats, *, resting: bool = False
+) -> Floats:
     """What M silences do: p after is p · T, up to a factor. Shape [M, S, S], entries ≥ 0.
 
     people [M] ≥ 1, overlaps [M, G] seconds in each segment. Each silence is worked out by itself, so that one
@@ -103,7 +137,7 @@ def silence_transitions(model: StageModel, people: Floats, overlaps: Floats) -> 
     size = len(model.states)
     result = np.empty((len(people), size, size))
     distinct, which = np.unique(people, return_inverse=True)
-    known = [silence_matrices(model, float(count)) for count in distinct]
+    known = [silence_matrices(model, float(count), resting) for count in distinct]
     months = overlaps / SECONDS_PER_MONTH
     for begin in range(0, len(people), CHUNK):
         rows = slice(begin, begin + CHUNK)

@@ -116,8 +116,9 @@ def prepare_tracks(model: StageModel, tracks: Tracks, now: ArrayLike) -> Prepare
     `now` is [B] or one number, seconds since the epoch. Left out are signals without a row, of weight 0,
     after `now` (or at no finite time), before `filter.earliest`, and all but the earliest
     `cap_per_type_and_day` of one type on one UTC day. The result depends on the set of signals alone, not on
-    their order: equal ones may change places, and nothing else ties. Work and memory of what follows are
-    bounded by types × days × cap.
+    their order: equal ones may change places, and nothing else ties. Of what is left the latest
+    `most_signals` of a track count, which bounds the work and memory of what follows; `capped_count` counts
+    the others too.
     """
     count = len(tracks)
     now_of = np.broadcast_to(np.asarray(now, dtype=np.float64), (count,)).copy()
@@ -144,6 +145,7 @@ def prepare_tracks(model: StageModel, tracks: Tracks, now: ArrayLike) -> Prepare
     within = by_day[position - first < model.filter.cap_per_type_and_day]
 
     order = within[np.lexsort((-weight_[within], kind_[within], at_[within], track_[within]))]
+    order = order[_places_from_the_end(track_[order], count) < model.filter.most_signals]
     track_o, at_o, kind_o = track_[order], at_[order], kind_[order]
     offsets = np.concatenate(([0], np.cumsum(np.bincount(track_o, minlength=count)))).astype(np.int64)
 
@@ -164,6 +166,12 @@ def prepare_tracks(model: StageModel, tracks: Tracks, now: ArrayLike) -> Prepare
         unknown_count=per_track(unknown),
         capped_count=np.bincount(track_, minlength=count).astype(np.int64) - np.diff(offsets),
     )
+
+
+def _places_from_the_end(track: Ints, count: int) -> Ints:
+    """How many signals of the same track come after each. track [N], not falling; returns [N]."""
+    ends = np.cumsum(np.bincount(track, minlength=count))
+    return np.asarray(ends[track] - 1 - np.arange(len(track)))
 
 
 def _anchors(offsets: Ints, track: Ints, at: Floats, is_behaviour: NDArray[np.bool_]) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -13,12 +13,14 @@ from contract.base import BuyerStage
 from contract.recommendations import BuyerStageEstimate, Evidence
 from recommender.domain.buyer_state import BuyerState, moment
 from recommender.domain.signal_kinds import SignalKinds
-from recommender.domain.stages import StageModel
+from recommender.domain.stages import SECONDS_PER_DAY, StageModel
+from recommender.numeric.calibration import Calibration, calibrated
 from recommender.numeric.fold_state import LoggedSignal
-from recommender.numeric.stage_display import anchor, display, pool
-from recommender.numeric.stage_evidence import evidence, sentence
-from recommender.numeric.stage_filter import filter_tracks
-from recommender.numeric.stage_tracks import StageSignal, Tracks
+from recommender.numeric.outcome_features import outcome_features
+from recommender.numeric.stage_display import anchor, display, intent, log_odds, pool
+from recommender.numeric.stage_evidence import Story, sentence, shown_evidence, story_of
+from recommender.numeric.stage_filter import FilterTrace, trace_prepared
+from recommender.numeric.stage_tracks import PreparedTracks, StageSignal, Tracks, prepare_tracks
 from recommender.service.buyer_view import AccountView, BuyerView
 
 _EVIDENCE_SHOWN = 8
@@ -26,45 +28,76 @@ STAGE_NAMES: tuple[BuyerStage, ...] = get_args(BuyerStage)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StagePass:
+    """One pass of the filter over the person's track, the account's or both; the person's comes first."""
+
+    tracks: PreparedTracks
+    p: NDArray[np.float64]
+    trace: FilterTrace
+    active: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StageEstimate:
-    """`raw` float64 [7] over the model's states, for ranking; `track` is what the evidence is drawn from."""
+    """`raw` float64 [7] over the model's states, for ranking. The rest is what display and evidence are drawn
+    from when they are asked for: `told` the track whose story is told, `others` the account's where it is
+    pooled with the person's, `selling` whether the sales system has an opportunity open.
+    """
 
     raw: NDArray[np.float64]
-    track: Tracks
     known: bool
+    passed: StagePass
+    told: int
+    others: int | None
+    selling: bool
+
+
+def no_calibration() -> None:
+    """Where no outcomes are known, and in tests."""
 
 
 class StageEstimator:
-    """Applies the stage model to views of buyers and accounts at a moment (epoch seconds)."""
+    """Applies the stage model to views of buyers and accounts at a moment (epoch seconds).
 
-    def __init__(self, model: StageModel, kinds: SignalKinds) -> None:
+    `calibration` gives what was learnt from outcomes last, or None; one of another stage file is not used.
+    """
+
+    def __init__(
+        self,
+        model: StageModel,
+        kinds: SignalKinds,
+        calibration: Callable[[], Calibration | None] = no_calibration,
+    ) -> None:
         self.model = model
         self._kinds = kinds
+        self._calibration = calibration
 
     def of_buyer(self, view: BuyerView, now: float) -> StageEstimate:
         """The person's own estimate pooled with the account's; the account's alone for a stranger in it."""
-        person = Tracks.of(self.model, [self.person_signals(view)])
-        own = filter_tracks(self.model, person, now)
         known = view.state.last_at is not None
+        outcomes = () if view.account is None else view.account.outcomes
+        own = self.person_signals(view)
         if view.account is None:
-            return StageEstimate(own[0], person, known)
-        account = self.of_account(view.account, now)
+            return self._single(own, 1, [view.state], known, (), now)
+        (group, people), states = self.account_signals(view.account), self._counted(view.account)
         if not known:
-            return account
-        if not account.known:
-            return StageEstimate(own[0], person, known)
-        return StageEstimate(pool(self.model, own, account.raw[None, :])[0], person, True)
+            return self._single(group, people, states, bool(group), outcomes, now)
+        if not group:
+            return self._single(own, 1, [view.state], known, outcomes, now)
+        passed = self._pass([own, group], [1, people], [[view.state], states], now)
+        raw = pool(self.model, passed.p[:1], passed.p[1:])[0]
+        return StageEstimate(raw, True, passed, told=0, others=1, selling=_selling(outcomes))
 
     def of_account(self, account: AccountView, now: float) -> StageEstimate:
         """Filtered over the union of the people's signals, weighted by role; outcomes count once."""
         signals, people = self.account_signals(account)
-        track = Tracks.of(self.model, [signals], people)
-        return StageEstimate(filter_tracks(self.model, track, now)[0], track, bool(signals))
+        states = self._counted(account)
+        return self._single(signals, people, states, bool(signals), account.outcomes, now)
 
     def person_signals(self, view: BuyerView) -> list[StageSignal]:
         """The person's own signals, and what the sales system said of their account."""
         outcomes = () if view.account is None else view.account.outcomes
-        return [*_signals(view.state, 1.0), *self._outcomes(outcomes)]
+        return [*_signals(view.state, 1.0), *_outcomes(outcomes)]
 
     def account_signals(self, account: AccountView) -> tuple[list[StageSignal], int]:
         """→ (the union of the people's signals, how many people there are, at least 1)."""
@@ -75,30 +108,25 @@ class StageEstimator:
             if weight > 0:
                 people += 1
                 signals += _signals(member.state, weight)
-        return [*signals, *self._outcomes(account.outcomes)], max(1, people)
+        return [*signals, *_outcomes(account.outcomes)], max(1, people)
 
     def pooled(self, person: NDArray[np.float64], account: NDArray[np.float64]) -> NDArray[np.float64]:
         """A person's and their account's raw estimates [B, S] as one."""
         return pool(self.model, person, account)
 
     def names(self, raw: NDArray[np.float64]) -> list[BuyerStage]:
-        """The stage that each raw estimate [B, S] is shown as."""
+        """The stage that each raw estimate [B, S] is shown as while there is no calibration."""
         return [_stage_name(one.name) for one in display(self.model, anchor(self.model, raw))]
 
     def shown(self, estimate: StageEstimate, now: float, *, with_evidence: bool) -> BuyerStageEstimate:
-        """The estimate as it may be shown: anchored to prevalence, named, explained."""
-        displayed = display(self.model, anchor(self.model, estimate.raw[None, :]))[0]
-        found: tuple[Evidence, ...] = ()
-        if with_evidence:
-            found = tuple(
-                Evidence(
-                    signal=one.signal_type or one.kind,
-                    at=moment(one.at),
-                    effect=round(one.effect, 6),
-                    text=sentence(self.model, one, now),
-                )
-                for one in evidence(self.model, estimate.track, now, top=_EVIDENCE_SHOWN)
-            )
+        """The estimate as it may be shown: anchored to prevalence or, once there are outcomes enough,
+        calibrated; named; and explained by evidence that adds up to it.
+        """
+        calibration = self._calibration()
+        if calibration is None or estimate.selling or not calibration.fits(self.model):
+            calibration = None
+        p = self._displayed(estimate, calibration)
+        displayed = display(self.model, p[None, :])[0]
         at = moment(now)
         if at is None:  # a float is always a moment
             raise ValueError("now is not a moment")
@@ -108,19 +136,111 @@ class StageEstimator:
             distribution={
                 _stage_name(name): round(float(p), 4) for name, p in displayed.distribution.items()
             },
-            evidence=found,
+            evidence=self._evidence(estimate, calibration, p, now) if with_evidence else (),
             as_of=at,
         )
 
-    def _outcomes(self, outcomes: Sequence[LoggedSignal]) -> list[StageSignal]:
-        return [StageSignal(o.at, o.kind, o.weight) for o in outcomes]
+    def opportunity_chance(self, estimate: StageEstimate) -> tuple[float, float] | None:
+        """(the calibrated chance that an opportunity opens in time, in so many days), if it can be told."""
+        calibration = self._calibration()
+        if calibration is None or estimate.selling or not calibration.fits(self.model):
+            return None
+        passed, track = estimate.passed, estimate.told if estimate.others is None else estimate.others
+        x = outcome_features(self.model, passed.tracks, passed.p, passed.active)
+        return float(calibration.probability(x)[track]), calibration.horizon_days
+
+    def _displayed(self, estimate: StageEstimate, calibration: Calibration | None) -> NDArray[np.float64]:
+        """What may be shown [S]; calibrated evidence of person and account is pooled as estimates are."""
+        raw = estimate.raw[None, :]
+        if calibration is None:
+            return np.asarray(anchor(self.model, raw)[0])
+        passed = estimate.passed
+        found = calibration.evidence(outcome_features(self.model, passed.tracks, passed.p, passed.active))
+        learnt = found[estimate.told]
+        if estimate.others is not None:
+            share = self.model.person_weight
+            learnt = share * learnt + (1.0 - share) * found[estimate.others]
+        return np.asarray(calibrated(self.model, raw, np.array([learnt]))[0])
+
+    def _evidence(
+        self,
+        estimate: StageEstimate,
+        calibration: Calibration | None,
+        p: NDArray[np.float64],
+        now: float,
+    ) -> tuple[Evidence, ...]:
+        model, passed = self.model, estimate.passed
+        story: Story = story_of(passed.tracks, passed.p, passed.trace, estimate.told)
+        pooled = estimate.others is not None
+        found = shown_evidence(
+            model,
+            story,
+            float(log_odds(intent(model, p))),
+            share=model.person_weight if pooled else 1.0,
+            pooled=float(log_odds(intent(model, anchor(model, estimate.raw)))) if pooled else None,
+            outcome_count=None if calibration is None else calibration.outcome_count,
+            top=_EVIDENCE_SHOWN,
+        )
+        return tuple(
+            Evidence(
+                signal=one.signal_type or one.kind,
+                at=moment(one.at),
+                effect=round(one.effect, 6),
+                text=sentence(model, one, now),
+            )
+            for one in found
+        )
+
+    def _counted(self, account: AccountView) -> list[BuyerState]:
+        """The states of the people whose signals count."""
+        return [m.state for m in account.members if self.model.role_weight(m.role) > 0]
+
+    def _single(
+        self,
+        signals: list[StageSignal],
+        people: int,
+        states: Sequence[BuyerState],
+        known: bool,
+        outcomes: Sequence[LoggedSignal],
+        now: float,
+    ) -> StageEstimate:
+        passed = self._pass([signals], [people], [states], now)
+        return StageEstimate(passed.p[0], known, passed, told=0, others=None, selling=_selling(outcomes))
+
+    def _pass(
+        self,
+        sequences: Sequence[list[StageSignal]],
+        people: Sequence[int],
+        states: Sequence[Sequence[BuyerState]],
+        now: float,
+    ) -> StagePass:
+        tracks = prepare_tracks(self.model, Tracks.of(self.model, sequences, np.array(people, float)), now)
+        p, trace = trace_prepared(self.model, tracks)
+        since = now - self.model.calibration.active_days * SECONDS_PER_DAY
+        active = [sum(_active(state, since, now) for state in group) for group in states]
+        return StagePass(tracks, p, trace, np.array(active, dtype=np.float64))
+
+
+def _active(state: BuyerState, since: float, now: float) -> bool:
+    at = state.track.at
+    return bool(len(at)) and bool(np.any((at > since) & (at <= now) & (state.track.weight > 0)))
+
+
+def _selling(outcomes: Sequence[LoggedSignal]) -> bool:
+    """Whether the last thing the sales system said is that an opportunity opened."""
+    last = max(outcomes, key=lambda o: (o.at, o.kind != "opportunity_opened"), default=None)
+    return last is not None and last.kind == "opportunity_opened"
+
+
+def _outcomes(outcomes: Sequence[LoggedSignal]) -> list[StageSignal]:
+    return [StageSignal(o.at, o.kind, o.weight) for o in outcomes]
 
 
 def _signals(state: BuyerState, weight: float) -> list[StageSignal]:
     track = state.track
     return [
-        StageSignal(float(at), name, float(own) * weight)
-        for at, name, own in zip(track.at, track.types, track.weight, strict=True)
+        StageSignal(at, name, own * weight)
+        for at, name, own in zip(track.at.tolist(), track.types, track.weight.tolist(), strict=True)
     ]
 
 

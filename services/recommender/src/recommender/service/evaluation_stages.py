@@ -4,7 +4,7 @@ honestly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,20 +13,23 @@ from numpy.typing import NDArray
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.domain.stages import StageModel
 from recommender.numeric.calibration import fit_calibration
-from recommender.numeric.simulation import ACTIONS, SimulatedAccount, opened_within, simulate_market
-from recommender.numeric.stage_figures import (
-    alarm_threshold,
-    average_precision,
-    calibration_error,
-    lead_times,
-    log_loss,
+from recommender.numeric.outcome_history import AccountHistory, Snapshots, take_snapshots
+from recommender.numeric.simulation import ACTIONS, SimulatedAccount, simulate_market
+from recommender.numeric.stage_display import intent
+from recommender.numeric.stage_figures import FIGURES, Judged, judge, resampled
+from recommender.service.stage_baselines import (
+    boosted_trees,
+    decayed_counts,
+    fitted_points,
+    last_touch,
+    share_by_last_touch,
 )
-from recommender.numeric.stage_filter import filter_tracks
-from recommender.numeric.stage_tracks import Tracks
 
 DAY = 86_400.0
 EPOCH = 1_600_000_000.0
 """Day 0 of a simulated market, epoch seconds."""
+DRAWS = 100
+AGAINST = ("fitted points, 30-day decay", "last touch", "base rate")
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -35,7 +38,7 @@ Mask = NDArray[np.bool_]
 class StagePlan:
     """Snapshots every `step` days; the question at each: does an opportunity open within a horizon (days)?"""
 
-    accounts: int = 600
+    accounts: int = 1_200
     days: int = 730
     first: int = 120
     step: int = 15
@@ -44,151 +47,157 @@ class StagePlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Snapshots:
-    """Rows are snapshot × account: `day`, `account` [N], `asked` (no opportunity yet), `opens` within the
-    horizon.
-    """
+class _Market:
+    """A market seen at `days`: features and estimates once, `opened` [accounts] in days."""
 
-    day: Floats
-    account: NDArray[np.int64]
-    asked: Mask
-    opens: Mask
+    days: Floats
+    opened: Floats
+    outcomes: int
+    shots: Snapshots
+    decayed: Floats
+    last: NDArray[np.int64]
+    fit: Mask
 
 
 def evaluate_stages(
-    model: StageModel, kinds: SignalKinds, seed: int, plan: StagePlan | None = None
-) -> list[dict[str, object]]:
-    """One row a method and horizon, for one simulated market. Every second account is for fitting, the
-    others are judged.
+    model: StageModel,
+    kinds: SignalKinds,
+    seeds: Sequence[int],
+    plan: StagePlan | None = None,
+    said: Callable[[str], None] = lambda _: None,
+) -> dict[str, object]:
+    """→ `rows`, one a method, horizon and market; `summary`, their means with 95% intervals by bootstrap over
+    accounts, and how far ours is ahead of each baseline.
 
-    The calibration of the estimate, the points and the last touch are fitted on the same accounts, so
-    that none has an advantage but what it makes of the signals.
+    Every second account is for fitting, the others are judged. Everything that is fitted is fitted on the
+    same accounts, with its own penalty chosen by cross-validation, so that none has an advantage but
+    what it makes of the signals. The calibration is refused below 200 outcomes, here as in service.
     """
     plan = plan or StagePlan()
+    rows: list[dict[str, object]] = []
+    drawn: dict[tuple[float, str], list[dict[str, Floats]]] = {}
+    for seed in seeds:
+        market = _seen(model, kinds, seed, plan)
+        said(f"market {seed}: {market.outcomes} outcomes to learn from, {len(market.shots.at)} snapshots")
+        for horizon in plan.horizons:
+            opens = _opens(market, horizon)
+            for name, (score, claims) in _scores(model, market, opens).items():
+                judged = judge(_judged(market, opens, score), plan.false_alarms, claims=claims)
+                draws = resampled(
+                    _judged(market, opens, score), plan.false_alarms, DRAWS, seed, claims=claims
+                )
+                drawn.setdefault((horizon, name), []).append(draws)
+                rows.append({"horizon_days": horizon, "seed": seed, "name": name} | judged)
+            said(f"market {seed}: judged at {horizon:.0f} days")
+    return {
+        "outcomes_needed": model.calibration.least_outcomes,
+        "rows": rows,
+        "summary": _summary(rows, drawn),
+    }
+
+
+def _seen(model: StageModel, kinds: SignalKinds, seed: int, plan: StagePlan) -> _Market:
     market = simulate_market(plan.accounts, plan.days, np.random.default_rng(seed))
     days = np.arange(plan.first, plan.days - max(plan.horizons), plan.step, dtype=np.float64)
-    opened = np.array([a.opened_at for a in market])
-    raw = np.concatenate([_filtered(model, kinds, market, float(d)) for d in days])
-    decayed, last = np.concatenate([_decayed(market, float(d)) for d in days]), _last_touch(market, days)
-    rows = []
-    for horizon in plan.horizons:
-        shots = _Snapshots(
-            day=np.repeat(days, len(market)),
-            account=np.tile(np.arange(len(market)), len(days)),
-            asked=(opened[None, :] > days[:, None]).ravel(),
-            opens=np.concatenate([opened_within(market, float(d), horizon) for d in days]),
-        )
-        scores = _scores(model, raw, decayed, last, shots)
-        judged = [_row(name, p, shots, opened, days, plan, claims) for name, (p, claims) in scores.items()]
-        rows += [{"horizon_days": horizon, "seed": seed} | row for row in judged]
-    return rows
-
-
-def _scores(
-    model: StageModel, raw: Floats, decayed: Floats, last: NDArray[np.int64], shots: _Snapshots
-) -> dict[str, tuple[Floats, bool]]:
-    """By method a score for each snapshot, and whether it claims to be a probability."""
-    fit = shots.asked & (shots.account % 2 == 0)
-    intent = tuple(model.state_index(s) for s in ("C", "D"))
-    others = tuple(i for i in range(len(model.states)) if i not in intent)
-    log_p = np.log(np.maximum(raw, 1e-12))
-    found = fit_calibration(log_p[fit], shots.opens[fit].astype(np.int64), (others, intent))
-    mass = raw[:, list(intent)].sum(axis=1)
-    return {
-        "foreword": (found.calibration.apply(log_p)[:, 1] if found.calibration else mass, True),
-        "foreword, raw C + D": (mass, False),
-        "fitted points, 30-day decay": (_points(decayed, shots.opens, fit), True),
-        "estimate and points, fitted together": (
-            _points(np.hstack([log_p / 3.0, decayed]), shots.opens, fit),
-            True,
-        ),
-        "last touch": (_by_last(last, shots.opens, fit), True),
-        "base rate": (np.full(len(mass), float(shots.opens[fit].mean())), True),
-    }
-
-
-def _row(
-    name: str, p: Floats, shots: _Snapshots, opened: Floats, days: Floats, plan: StagePlan, claims: bool
-) -> dict[str, object]:
-    judged = shots.asked & (shots.account % 2 == 1)
-    y, score = shots.opens[judged], p[judged]
-    never = judged & ~np.isfinite(opened[shots.account])
-    threshold = alarm_threshold(p, never, plan.false_alarms)
-    test = np.arange(1, len(opened), 2)
-    leads = lead_times(p.reshape(len(days), -1)[:, test], days, opened[test], threshold)
-    return {
-        "name": name,
-        "snapshots": int(judged.sum()),
-        "opens": float(y.mean()),
-        "log_loss": log_loss(score, y) if claims else None,
-        "calibration_error": calibration_error(score, y) if claims else None,
-        "average_precision": average_precision(score, y),
-        "false_alarm_rate": float((p[never] > threshold).mean()),
-        "recognised": float((leads > 0).mean()) if len(leads) else 0.0,
-        "lead_days_median": float(np.median(leads)) if len(leads) else 0.0,
-        "lead_days_mean": float(leads.mean()) if len(leads) else 0.0,
-    }
-
-
-def _filtered(
-    model: StageModel, kinds: SignalKinds, market: Sequence[SimulatedAccount], day: float
-) -> Floats:
-    """float64 [accounts, S]: the raw estimate of each account at the end of a day."""
-    of_action = _stage_types(model, kinds)
-    heard = [a.at <= day for a in market]
-    counts = np.array([int(h.sum()) for h in heard])
-    action = np.concatenate([a.action[h] for a, h in zip(market, heard, strict=True)])
-    tracks = Tracks(
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        at=EPOCH + DAY * np.concatenate([a.at[h] for a, h in zip(market, heard, strict=True)]),
-        type=of_action[action],
-        weight=np.ones(len(action)),
-        people=np.array(
-            [max(1, len(set(a.person[h]))) for a, h in zip(market, heard, strict=True)], dtype=np.float64
-        ),
+    histories = [_history(model, kinds, account) for account in market]
+    opened = np.array([account.opened_at for account in market])
+    shots = take_snapshots(model, histories, EPOCH + DAY * days, with_outcomes=False)
+    until = EPOCH + DAY * plan.days
+    return _Market(
+        days=days,
+        opened=opened,
+        outcomes=sum(int((h.opened < until).sum() + (h.closed < until).sum()) for h in histories[::2]),
+        shots=shots,
+        decayed=np.concatenate([decayed_counts(market, float(d)) for d in days]),
+        last=last_touch(market, days),
+        fit=(opened[shots.account] > np.repeat(days, len(market))) & (shots.account % 2 == 0),
     )
-    return np.asarray(filter_tracks(model, tracks, EPOCH + DAY * day))
 
 
-def _stage_types(model: StageModel, kinds: SignalKinds) -> NDArray[np.int64]:
-    """For each action the stage model's signal, as the product would map the event; -1 says nothing."""
+def _history(model: StageModel, kinds: SignalKinds, account: SimulatedAccount) -> AccountHistory:
+    """As the product would map the events; what it has no row for says nothing."""
     names = [kinds.stage_signal_of(kinds.kind_of_event(event), of_type) for event, of_type, *_ in ACTIONS]
-    return np.array([-1 if n is None else model.signal_index.get(n, -1) for n in names], dtype=np.int64)
+    of = np.array([-1 if n is None else model.signal_index.get(n, -1) for n in names], dtype=np.int64)
+    ends = np.array([account.closed_at])
+    ends = ends[np.isfinite(ends)]
+    begins = np.array([account.opened_at])
+    return AccountHistory(
+        at=EPOCH + DAY * account.at,
+        type=of[account.action],
+        weight=np.ones(len(account.at)),
+        person=account.person,
+        opened=EPOCH + DAY * begins[np.isfinite(begins)],
+        closed=EPOCH + DAY * ends,
+        won=np.full(len(ends), account.won),
+    )
 
 
-def _decayed(market: Sequence[SimulatedAccount], day: float) -> Floats:
-    """float64 [accounts, actions]: how often each was done, decayed with 30 days."""
-    out = np.zeros((len(market), len(ACTIONS)))
-    for i, account in enumerate(market):
-        heard = account.at <= day
-        decay = np.exp(-(day - account.at[heard]) / 30.0)
-        out[i] = np.bincount(account.action[heard], weights=decay, minlength=len(ACTIONS))
-    return out
+def _opens(market: _Market, horizon: float) -> Mask:
+    day = np.repeat(market.days, len(market.opened))
+    opened = market.opened[market.shots.account]
+    return np.asarray((opened > day) & (opened <= day + horizon))
 
 
-def _points(decayed: Floats, opens: Mask, fit: Mask) -> Floats:
-    """Points for each action, fitted by logistic regression, and the score turned into a probability."""
-    from sklearn.linear_model import LogisticRegression  # a second to import, and needed here alone
+def _scores(model: StageModel, market: _Market, opens: Mask) -> dict[str, tuple[Floats, bool]]:
+    """By method a score for each snapshot, and whether it claims to be a probability."""
+    fit, shots = market.fit, market.shots
+    groups = shots.account[fit]
+    found = fit_calibration(model, shots.x[fit], opens[fit], groups, market.outcomes)
+    raw = intent(model, shots.p)
+    alone = fitted_points(shots.x[:, : len(model.filter.ladder)], opens, fit, groups)
+    ours = (raw, False) if found.calibration is None else (found.calibration.probability(shots.x), True)
+    return {
+        "foreword": ours,
+        "foreword, the estimate alone fitted": (alone, True),
+        "foreword, raw C + D": (raw, False),
+        "boosted trees on the same": (boosted_trees(shots.x, opens, fit, groups), True),
+        "fitted points, 30-day decay": (fitted_points(market.decayed, opens, fit, groups), True),
+        "fitted points, square roots": (fitted_points(np.sqrt(market.decayed), opens, fit, groups), True),
+        "last touch": (share_by_last_touch(market.last, opens, fit), True),
+        "base rate": (np.full(len(raw), float(opens[fit].mean())), True),
+    }
 
-    model = LogisticRegression(C=1.0, max_iter=2_000).fit(decayed[fit], opens[fit])
-    return np.asarray(model.predict_proba(decayed)[:, 1], dtype=np.float64)
+
+def _judged(market: _Market, opens: Mask, score: Floats) -> Judged:
+    accounts = len(market.opened)
+    test = np.arange(1, accounts, 2)
+    return Judged(
+        score=score.reshape(-1, accounts)[:, test],
+        opens=opens.reshape(-1, accounts)[:, test],
+        days=market.days,
+        opened_at=market.opened[test],
+    )
 
 
-def _last_touch(market: Sequence[SimulatedAccount], days: Floats) -> NDArray[np.int64]:
-    """int64 [days × accounts]: the latest action, with whether it is younger than 30 days."""
-    out = []
-    for day in days:
-        for account in market:
-            n = int(np.searchsorted(account.at, day, side="right"))
-            recent = bool(n) and day - account.at[n - 1] < 30.0
-            out.append(2 * int(account.action[n - 1]) + 1 + recent if n else 0)
-    return np.array(out, dtype=np.int64)
+def _summary(
+    rows: Sequence[dict[str, object]], drawn: dict[tuple[float, str], list[dict[str, Floats]]]
+) -> list[dict[str, object]]:
+    """Means over the markets; each draw resamples the accounts of every market."""
+    mean_of = {
+        key: {figure: np.mean([draws[figure] for draws in markets], axis=0) for figure in markets[0]}
+        for key, markets in drawn.items()
+    }
+    found: list[dict[str, object]] = []
+    for (horizon, name), draws in mean_of.items():
+        own = [row for row in rows if row["name"] == name and row["horizon_days"] == horizon]
+        line: dict[str, object] = {"horizon_days": horizon, "name": name}
+        for figure in FIGURES:
+            values = [row[figure] for row in own]
+            if all(isinstance(value, float) for value in values):
+                line[figure] = float(np.mean(np.array(values, dtype=np.float64)))
+                line[f"{figure}_ci"] = _interval(draws[figure])
+        if name == "foreword":
+            line["ahead_of"] = {
+                other: {
+                    figure: _interval(draws[figure] - mean_of[horizon, other][figure])
+                    for figure in FIGURES
+                    if figure in draws and figure in mean_of[horizon, other]
+                }
+                for other in AGAINST
+            }
+        found.append(line)
+    return found
 
 
-def _by_last(last: NDArray[np.int64], opens: Mask, fit: Mask) -> Floats:
-    """The share that opened after each last touch, shrunk towards the base rate by ten snapshots."""
-    size = 2 * len(ACTIONS) + 2
-    count = np.bincount(last[fit], minlength=size)
-    opened = np.bincount(last[fit], weights=opens[fit].astype(np.float64), minlength=size)
-    rate = (opened + 10.0 * float(opens[fit].mean())) / (count + 10.0)
-    return np.asarray(rate[last], dtype=np.float64)
+def _interval(draws: Floats) -> list[float]:
+    return [float(x) for x in np.quantile(draws, [0.025, 0.975])]
