@@ -24,12 +24,12 @@ MODEL = "all-MiniLM-L6-v2"
 BATCH = 128
 
 
-def log_options(command: F) -> F:
+def log_options(command: F, *, required: bool = True) -> F:
     signals = click.option(
-        "--signals", multiple=True, required=True, type=FILE, help="Signals, NDJSON or .gz; several."
+        "--signals", multiple=True, required=required, type=FILE, help="Signals, NDJSON or .gz; several."
     )
     assets = click.option(
-        "--assets", multiple=True, required=True, type=FILE, help="Assets, NDJSON or .gz; several."
+        "--assets", multiple=True, required=required, type=FILE, help="Assets, NDJSON or .gz; several."
     )
     return assets(signals(command))
 

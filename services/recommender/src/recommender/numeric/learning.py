@@ -22,7 +22,7 @@ from recommender.numeric.ranking_metrics import per_case
 
 F32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
-STEPS = 150
+STEPS = 100
 UNPROVEN = TERMS.index("unproven")
 COLD_FROM = float(np.exp(-2.5 / PROVEN_BUYERS))
 """`unproven` above this: fewer than three buyers."""
@@ -58,6 +58,15 @@ def join_cases(parts: Sequence[tuple[F32, int]]) -> TrainingCases:
         np.concatenate([values for values, _ in parts], axis=1),
         np.array([values.shape[1] for values, _ in parts], dtype=np.int64),
         np.array([position for _, position in parts], dtype=np.int64),
+    )
+
+
+def joined(cases: Sequence[TrainingCases]) -> TrainingCases:
+    """All of these one after the other."""
+    return TrainingCases(
+        np.concatenate([c.values for c in cases], axis=1),
+        np.concatenate([c.lengths for c in cases]),
+        np.concatenate([c.target for c in cases]),
     )
 
 

@@ -61,12 +61,14 @@ def replay(
     refresh_seconds: float = DAY,
     together: TogetherSettings | None = None,
     only_back_catalogue: bool = False,
+    every: int = 1,
 ) -> Iterator[Case]:
     """Cases in [start, end) by time; events must be by time.
 
     Behaviour is learnt anew every `refresh_seconds` of the log, as a service does in the background, and
     brought up to each case's time by the signals in between. A case's own signal, and others of the same
     instant that stand later in the log, are not known to it. Engagements before publication are no cases.
+    With `every` above 1, only each so-manieth case is made.
     """
     engagement = np.asarray(kinds.engagement)[events.kind] * events.weight
     rows = np.array([catalogue.row_of.get(name, -1) for name in events.names], dtype=np.int64)[events.asset]
@@ -74,7 +76,7 @@ def replay(
     of_buyer: dict[int, list[int]] = {}
     counts = np.zeros(len(catalogue), dtype=np.int64)
     behaviour: Behaviour | None = None
-    learnt_at, learnt_rows = -np.inf, 0
+    learnt_at, learnt_rows, passed = -np.inf, 0, 0
     for i in range(len(events)):
         now, buyer, row = float(events.at[i]), int(events.buyer[i]), int(rows[i])
         if now >= end:
@@ -86,7 +88,8 @@ def replay(
         wanted = (
             first and published and now >= start and (age >= BACK_CATALOGUE_DAYS or not only_back_catalogue)
         )
-        if wanted:
+        passed += wanted
+        if wanted and (passed - 1) % every == 0:
             if behaviour is None or now - learnt_at >= refresh_seconds:
                 behaviour = learn_behaviour(events.rows(slice(0, i)), kinds, now, config, together)
                 learnt_at, learnt_rows = now, i

@@ -20,7 +20,7 @@ from recommender.domain.ranking_request import RankRequest
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.baselines import Baselines
 from recommender.numeric.behaviour import EventTable, first_engagements, learn_behaviour
-from recommender.numeric.learning import F32, join_cases, scores_of
+from recommender.numeric.learning import F32, TrainingCases, join_cases, joined, scores_of
 from recommender.numeric.ranking_metrics import TOP, MethodResult, rank_of, resampling, summary
 from recommender.numeric.score_terms import score_terms
 from recommender.numeric.selection import top
@@ -34,6 +34,8 @@ SAMPLED = 100
 LEAST_ENGAGEMENTS = 5
 HIDDEN = 0.2
 INNER = 3
+FITTED = 40
+"""So many of the sampled others suffice to fit a blend; all of them judge it."""
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -140,24 +142,47 @@ def _learn(
     """A blend from what is known alone: a fifth of it hidden INNER times over, each time another; every
     fourth buyer's questions decide on the blend's shape.
     """
-    parts: list[tuple[F32, int]] = []
-    buyers: list[int] = []
-    for _ in range(INNER):
+    early, late = _cases(pairs, weights, catalogue, kinds, config, now, rng, INNER, progress)
+    choice = choose_shape(early, late, config, progress)
+    if not choice.beats_plain:
+        return config, choice.report
+    both = joined([early, late])
+    return with_curves(config, choice.shape.fit(both), both, "learnt-random"), choice.report
+
+
+def split_cases(
+    log: Log, kinds: SignalKinds, config: RankingConfig, *, seed: int = 0, times: int = 1
+) -> tuple[TrainingCases, TrainingCases]:
+    """Cases of the random split, (three quarters of the buyers, the others), from all of a log."""
+    now = float(log.events.at.max())
+    pairs, weights = _pairs(log, kinds, now)
+    rng = np.random.default_rng(seed)
+    return _cases(pairs, weights, _timeless(log.catalogue, now), kinds, config, now, rng, times)
+
+
+def _cases(
+    pairs: EventTable,
+    weights: Floats,
+    catalogue: Catalogue,
+    kinds: SignalKinds,
+    config: RankingConfig,
+    now: float,
+    rng: np.random.Generator,
+    times: int,
+    progress: Progress = lambda _what, _done: None,
+) -> tuple[TrainingCases, TrainingCases]:
+    parts: tuple[list[tuple[F32, int]], list[tuple[F32, int]]] = ([], [])
+    for _ in range(times):
         kept, hidden = _split(pairs, rng)
         asked = list(_questions(pairs, weights, kept, hidden, catalogue, rng))
         for question, values in _values(catalogue, pairs.rows(kept), asked, kinds, config, now):
+            judges = question.buyer % 4 == 0
+            own = parts[judges]
             for row, others in zip(question.hidden, question.others, strict=True):
-                rows = np.append(others, row)
-                parts.append((values[:, rows].astype(np.float32), len(rows) - 1))
-                buyers.append(question.buyer)
-            progress("learn", len(parts))
-    judges = np.array(buyers) % 4 == 0
-    early, late = ([parts[i] for i in np.flatnonzero(own)] for own in (~judges, judges))
-    choice = choose_shape(join_cases(early), join_cases(late), config, progress)
-    cases = join_cases(parts)
-    if not choice.beats_plain:
-        return config, choice.report
-    return with_curves(config, choice.shape.fit(cases), cases, "learnt-random"), choice.report
+                rows = np.append(others if judges else others[:FITTED], row)
+                own.append((values[:, rows].astype(np.float32), len(rows) - 1))
+            progress("learn", len(parts[0]) + len(parts[1]))
+    return join_cases(parts[0]), join_cases(parts[1])
 
 
 def _timeless(catalogue: Catalogue, now: float) -> Catalogue:

@@ -66,7 +66,7 @@ COLD_WEIGHTS = (3.0, 5.0, 7.0, 10.0, 15.0)
 class LearningPlan:
     """`days` of log before `until` are learnt from, `most_cases` of them at most (every nth, so that all
     days count); the last `held_out` share, by time, decides. `negatives`: candidates drawn, each as
-    likely, per case.
+    likely, per case. `refresh_days`: how often behaviour is learnt anew as the log goes by.
     """
 
     until: float
@@ -75,6 +75,7 @@ class LearningPlan:
     most_cases: int = 4_000
     negatives: int = 150
     held_out: float = 0.25
+    refresh_days: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,11 +207,17 @@ def gather_cases(
     rng = np.random.default_rng(0)
     parts: list[tuple[F32, int]] = []
     run = replay(
-        log.catalogue, log.events, kinds, config, start=start, end=plan.until, only_back_catalogue=back
+        log.catalogue,
+        log.events,
+        kinds,
+        config,
+        start=start,
+        end=plan.until,
+        refresh_seconds=plan.refresh_days * DAY,
+        only_back_catalogue=back,
+        every=stride,
     )
-    for n, case in enumerate(run):
-        if n % stride:
-            continue
+    for case in run:
         rows = candidates(log.catalogue, case, back_catalogue=back)
         if len(rows) > plan.negatives:
             drawn = rng.choice(rows, plan.negatives, replace=False)
