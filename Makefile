@@ -77,6 +77,10 @@ openapi: $(READY) ## Write docs/openapi.json from the code
 monitoring: $(READY) ## Write rules and dashboards from monitoring/slos.yaml
 	$(BIN)/python -m monitoring.generate
 
+.PHONY: monitor
+monitor: $(READY) ## Watch a running Foreword under load and draw every dashboard panel as PNG
+	$(BIN)/python -m monitoring.monitor
+
 .PHONY: constraints
 constraints: $(READY) ## Pin every installed version in constraints.txt
 	scripts/pin-versions $(VENV) > constraints.new && mv constraints.new constraints.txt

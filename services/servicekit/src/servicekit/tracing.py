@@ -116,7 +116,7 @@ def start(service: str, version: str, endpoint: str | None, sample_ratio: float)
 
 @contextmanager
 def call(upstream: str, method: str) -> Iterator[dict[str, str]]:
-    """The headers that carry the request's ids to a service that is called; in a span of its own if traced."""
+    """The headers that carry the request's ids to a service that is called, in a span if traced."""
     context = request_context.current()
     if context is None:
         yield {}

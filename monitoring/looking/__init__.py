@@ -1,0 +1,1 @@
+"""Looking at the dashboards without Grafana: a Prometheus of our own, load, a contact sheet of the panels."""
