@@ -94,4 +94,4 @@ def studio(signed_in: BrowserContext, stack: Stack) -> Iterator[Studio]:
     watch(made.page, made.troubles, stack.url)
     yield made
     made.page.close()
-    assert made.troubles == []
+    assert made.troubles == [], made.troubles

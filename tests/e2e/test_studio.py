@@ -164,7 +164,7 @@ def test_thirty_files_are_read_and_three_say_in_words_why_not(
 
 
 def test_a_near_duplicate_is_pointed_out(studio: Studio, api: Api, tmp_path: Path) -> None:
-    text = f"{ENGLISH} {MORE_ENGLISH} All of this happened at one single warehouse in the north."
+    text = "Penguins keep their eggs warm on their feet while storms howl over the ice of the far south. " * 4
     assert api.put_asset("studio-original", title="The veto list", body=text).status in (200, 201)
     (tmp_path / "studio-copy.md").write_text(f"# The veto list\n\n{text}\n")
     page = studio.open("/upload")
@@ -239,7 +239,7 @@ def test_a_gap_is_found_and_closed(studio: Studio, api: Api) -> None:
     gap = page.get_by_role("link", name="none for harbour-master in decision")
     gap.click()
     expect(page.get_by_role("heading", name="Brief: harbour-master, decision")).to_be_visible()
-    page.get_by_role("link", name="Upload for this gap").click()
+    page.get_by_role("button", name="Upload for this gap").click()
     expect(page.locator("main")).to_contain_text("Closing a gap")
     api.put_asset(
         "studio-persona-2", title="Their checklist", personas=["harbour-master"], stages={"decision": 1}
@@ -333,7 +333,6 @@ def test_hostile_text_stays_text_everywhere(studio: Studio, api: Api, tmp_path: 
         f"/buyers?missed={quote(_HOSTILE)}",
         f"/placement?id={quote('<img src=x onerror=alert(3)>')}",
         f"/upload?persona={quote(_HOSTILE)}",
-        f"/asset/why?id=studio-xss&who={quote(_HOSTILE)}",
     ):
         page = studio.open(path)
         assert page.locator("img[onerror]").count() == 0, path

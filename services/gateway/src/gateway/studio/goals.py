@@ -32,6 +32,10 @@ class Figures(Protocol):
         """Per goal's name its figures, oldest first, the last one now; without an entry: not known."""
         ...
 
+    def by_stage(self, subject: str) -> Mapping[str, float]:
+        """`accounts` or `buyers` by the stage that they stand at now; empty where that is not known."""
+        ...
+
 
 class Counted:
     """Sums over the samples of one moment."""
@@ -49,6 +53,9 @@ class Counted:
             for found, value in self._samples.get(name, ())
             if all(found.get(k) in (v if isinstance(v, tuple) else (v,)) for k, v in labels.items())
         )
+
+    def split(self, name: str, label: str) -> dict[str, float]:
+        return {labels.get(label, ""): value for labels, value in self._samples.get(name, ())}
 
     def share(self, part: float, whole: float) -> float | None:
         return part / whole if whole else None
@@ -174,15 +181,40 @@ MARKETING = (
     ),
 )
 OPERATIONS = (
-    Goal("Availability", "Requests answered without a server error", 0.999, "share", _slo("availability"),
-         _requests_answered),
+    Goal(
+        "Availability",
+        "Requests answered without a server error",
+        0.999,
+        "share",
+        _slo("availability"),
+        _requests_answered,
+    ),
     Goal("Latency", "Recommendations within 100 ms", 0.99, "share", _slo("recommendation_latency"), _quick),
-    Goal("Freshness", "Uploads that are live within 10 s", 0.99, "share", _slo("upload_to_servable"), _live_soon),
-    Goal("Signals kept", "Tracking requests that were acknowledged", 0.999, "share",
-         _slo("signals_acknowledged"), _signals_answered),
-    Goal("Full strength", "Recommendations that were not made from a fallback", 0.99, "share",
-         _slo("answers_not_degraded"), _at_full_strength),
-)  # fmt: skip
+    Goal(
+        "Freshness",
+        "Uploads that are live within 10 s",
+        0.99,
+        "share",
+        _slo("upload_to_servable"),
+        _live_soon,
+    ),
+    Goal(
+        "Signals kept",
+        "Tracking requests that were acknowledged",
+        0.999,
+        "share",
+        _slo("signals_acknowledged"),
+        _signals_answered,
+    ),
+    Goal(
+        "Full strength",
+        "Recommendations that were not made from a fallback",
+        0.99,
+        "share",
+        _slo("answers_not_degraded"),
+        _at_full_strength,
+    ),
+)
 
 
 class PrometheusFigures:
@@ -206,6 +238,14 @@ class PrometheusFigures:
             found[goal.name] = _values(answer.json())
         return {name: values for name, values in found.items() if values}
 
+    def by_stage(self, subject: str) -> Mapping[str, float]:
+        asked = urlencode({"query": f"max by (stage) ({_R}stage_{subject})"})
+        answer = self._client.request("GET", f"/api/v1/query?{asked}")
+        if answer.status != 200:
+            raise UpstreamUnavailable("Prometheus does not answer.")
+        series = answer.json().get("data", {}).get("result", [])
+        return {one["metric"].get("stage", ""): float(one["value"][1]) for one in series}
+
 
 class OwnFigures:
     """What was counted since the start: by this process, and by the recommender, where that may be read."""
@@ -219,13 +259,19 @@ class OwnFigures:
         )
 
     def read(self, goals: Iterable[Goal], now: datetime) -> Mapping[str, list[float]]:  # noqa: ARG002
+        counted = self._counted()
+        values = {goal.name: goal.counted(counted) for goal in goals}
+        return {name: [value] for name, value in values.items() if value is not None}
+
+    def by_stage(self, subject: str) -> Mapping[str, float]:
+        return self._counted().split(f"{_R}stage_{subject}", "stage")
+
+    def _counted(self) -> Counted:
         families = list(self._registry.collect())
         if self._client is not None:
             answer = self._client.request("GET", "")
             families += text_string_to_metric_families(answer.body.decode())
-        counted = Counted(families)
-        values = {goal.name: goal.counted(counted) for goal in goals}
-        return {name: [value] for name, value in values.items() if value is not None}
+        return Counted(families)
 
 
 def _values(document: Any) -> list[float]:

@@ -133,14 +133,15 @@ def blueprint(desk: Desk) -> Blueprint:
 
     def _page(asset: Document, form: Any, problem: str) -> str:
         asset_id = asset["id"]
+        insight = _quiet(lambda: desk.catalogue.insight(asset_id))
         return render_template(
             "asset.html",
             asset=asset,
             form=form,
             problem=problem,
             history=desk.audit.of("asset", asset_id),
-            similar=_similar(asset),
-            insight=_quiet(lambda: desk.catalogue.insight(asset_id)),
+            similar=insight["similar"] if insight and insight.get("similar") else _similar(asset),
+            insight=insight,
             equivalent=_quiet(lambda: desk.catalogue.asset(asset["equivalent_to"]))
             if asset.get("equivalent_to")
             else None,

@@ -9,9 +9,10 @@ from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
 from gateway.studio.catalogue import Document
+from gateway.studio.charts import ALL_STAGES
 from gateway.studio.desk import Desk, go, is_fragment
 from gateway.studio.roles import Role, needs
-from servicekit.errors import ForewordError, NotFound
+from servicekit.errors import ForewordError, NotFound, UpstreamUnavailable
 
 _MONTHS = 18
 _STEP = timedelta(days=30)
@@ -23,7 +24,18 @@ def blueprint(desk: Desk) -> Blueprint:
     @pages.get("/buyers")
     @needs(Role.EDITOR)
     def page() -> str:
-        return render_template("buyers.html", missed=request.args.get("missed", ""))
+        return render_template(
+            "buyers.html",
+            missed=request.args.get("missed", ""),
+            standing={subject: _by_stage(subject) for subject in ("accounts", "buyers")},
+        )
+
+    def _by_stage(subject: str) -> list[tuple[str, float]]:
+        try:
+            found = desk.figures.by_stage(subject)
+        except UpstreamUnavailable:
+            return []
+        return [(stage, found[stage]) for stage in ALL_STAGES if stage in found]
 
     @pages.get("/buyers/find")
     @needs(Role.EDITOR)

@@ -32,7 +32,7 @@ def blueprint(desk: Desk) -> Blueprint:
             rows=rows[:_MOST_ROWS],
             hidden=max(0, len(rows) - _MOST_ROWS),
             gaps=_gaps(found, by),
-            demand_known=any("demand" in c or "accounts" in c for c in found["cells"]),
+            demand_known="unmet" in found,
         )
 
     @pages.get("/coverage/brief")
@@ -71,13 +71,8 @@ def _level(count: int, most: int) -> int:
 
 
 def _demand(cell: Document) -> int:
-    for name in ("unmet_accounts", "demand_accounts", "accounts"):
-        if isinstance(cell.get(name), int):
-            return int(cell[name])
-    demand = cell.get("demand")
-    if isinstance(demand, dict):
-        return int(demand.get("accounts", 0))
-    return int(demand) if isinstance(demand, int) else 0
+    """Accounts that got a weak answer there; 0 where the recommender does not tell."""
+    return int(cell.get("unmet_accounts") or 0)
 
 
 def _gaps(found: Document, by: str) -> list[dict[str, Any]]:
