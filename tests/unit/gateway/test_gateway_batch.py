@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -97,3 +98,43 @@ def test_each_line_falls_back_when_the_recommender_is_in_trouble(gateway: Gatewa
     assert lines[0]["meta"]["degraded"] is True
     assert [len(line.get("items", [])) for line in lines] == [1, 0, 2]
     assert lines[0]["items"][0]["id"] == "asset-1"
+
+
+def limited(gateway: Gateway, lines: list[dict[str, Any]], **options: Any) -> list[list[str]]:
+    answer = gateway.client.post(
+        "/v1/recommendations:batch",
+        data=b"\n".join(orjson.dumps(line) for line in lines),
+        query_string=options,
+        headers=gateway.headers(),
+    )
+    assert answer.status_code == 200, answer.get_data()
+    found = [orjson.loads(line) for line in answer.get_data().splitlines()]
+    assert all([i["rank"] for i in one["items"]] == list(range(1, len(one["items"]) + 1)) for one in found)
+    return [[item["id"] for item in one["items"]] for one in found]
+
+
+def test_no_asset_goes_to_more_recipients_than_the_batch_says(gateway: Gateway) -> None:
+    lines = [{"user_id": f"u{number}", "count": 2} for number in range(250)]
+    shown = limited(gateway, lines, max_per_asset=50)
+    counts = Counter(asset for items in shown for asset in items)
+    assert max(counts.values()) == 50
+    assert sum(counts.values()) == 8 * 50
+    assert shown[0] == ["asset-1", "asset-2"]
+
+
+def test_no_asset_comes_twice_inside_an_account(gateway: Gateway) -> None:
+    lines = [{"user_id": f"u{n}", "account_id": f"a{n % 2}", "count": 2} for n in range(8)]
+    shown = limited(gateway, lines, once_an_account="true")
+    for account in range(2):
+        inside = [asset for items in shown[account::2] for asset in items]
+        assert len(inside) == len(set(inside)) == 8
+    alone = limited(gateway, [{"user_id": f"u{n}", "count": 2} for n in range(3)], once_an_account="true")
+    assert alone == [["asset-1", "asset-2"]] * 3
+
+
+@pytest.mark.parametrize("wrong", ["max_per_asset=0", "max_per_asset=x", "once_an_account=maybe"])
+def test_limits_that_make_no_sense_are_refused(gateway: Gateway, wrong: str) -> None:
+    answer = gateway.client.post(
+        f"/v1/recommendations:batch?{wrong}", data=b'{"user_id": "u"}', headers=gateway.headers()
+    )
+    assert (answer.status_code, answer.json["code"]) == (422, "fields_invalid")

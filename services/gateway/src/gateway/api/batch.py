@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from contract.recommendations import RecommendationRequest, RecommendationResponse
 from gateway import bodies
 from gateway.access import Caller
 from gateway.api import recommendation_query
 from gateway.api.recommendations import base_of_links
+from gateway.mailing import Mailing
 from gateway.parts import Parts
 from gateway.recommending import AnswerMaker
-from gateway.routing import NDJSON, Content, Keyed, Route
+from gateway.routing import NDJSON, Content, Keyed, Parameter, Route
 from servicekit import request_context
 from servicekit.errors import (
     BadRequest,
+    FieldProblem,
     ForewordError,
     PayloadTooLarge,
+    Unprocessable,
     UpstreamUnavailable,
     problem_document,
 )
@@ -57,8 +60,9 @@ class BatchViews:
             raise BadRequest("The body is empty; send one request a line.", code="body_empty")
         if len(lines) > MAX_LINES:
             raise PayloadTooLarge(f"Send at most {MAX_LINES} lines at once.", code="too_many_lines")
+        mailing = _mailing(request.args)
         context = request_context.current()
-        answers = self._answers_to(lines, caller, base_of_links(self._parts), context)
+        answers = self._answers_to(lines, caller, base_of_links(self._parts), context, mailing)
         return Response(answers, mimetype=NDJSON)
 
     def _answers_to(
@@ -67,13 +71,16 @@ class BatchViews:
         caller: Caller,
         base_url: str,
         context: request_context.RequestContext | None,
+        mailing: Mailing,
     ) -> Iterator[bytes]:
         secret = self._parts.keys.project_secret
         for block in _blocks(lines):
             # The body is written after the request has ended for Flask, and its ids with it.
             request_context.enter(context)
-            read = [_read_line(line, caller, secret) for line in block]
-            rendered = [self._render(line, answer, caller, base_url) for line, answer in self._ask(read)]
+            read = [_read_line(line, caller, secret, mailing) for line in block]
+            rendered = [
+                self._render(line, answer, caller, base_url, mailing) for line, answer in self._ask(read)
+            ]
             yield b"".join(dumps(document) + b"\n" for document in rendered)
         request_context.enter(None)
 
@@ -107,7 +114,9 @@ class BatchViews:
             raise UpstreamUnavailable("The recommender left lines unanswered.")
         return found
 
-    def _render(self, line: _Line, answer: Any, caller: Caller, base_url: str) -> dict[str, Any]:
+    def _render(
+        self, line: _Line, answer: Any, caller: Caller, base_url: str, mailing: Mailing
+    ) -> dict[str, Any]:
         if line.asked is None:
             return _problem(line.problem or BadRequest("This line cannot be read."))
         if isinstance(answer, dict) and "code" in answer and "items" not in answer:
@@ -115,7 +124,8 @@ class BatchViews:
                 return {**answer, "instance": _PATH}
             return self._answers.fall_back(line.asked, caller, base_url)
         try:
-            return self._answers.finish(line.asked, caller, self._answers.checked(answer), base_url)
+            chosen = mailing.chosen(line.asked, self._answers.checked(answer))
+            return self._answers.finish(line.asked, caller, chosen, base_url)
         except UpstreamUnavailable:
             return self._answers.fall_back(line.asked, caller, base_url)
 
@@ -133,7 +143,7 @@ def _blocks(lines: list[bytes]) -> Iterator[list[bytes]]:
         yield block
 
 
-def _read_line(line: bytes, caller: Caller, project_secret: bytes) -> _Line:
+def _read_line(line: bytes, caller: Caller, project_secret: bytes, mailing: Mailing) -> _Line:
     try:
         if len(line) > _MAX_LINE_BYTES:
             raise bodies.too_large(_MAX_LINE_BYTES)
@@ -141,7 +151,26 @@ def _read_line(line: bytes, caller: Caller, project_secret: bytes) -> _Line:
         asked = recommendation_query.authorise(asked, caller, project_secret)
     except ForewordError as error:
         return _Line(None, b"", error)
-    return _Line(asked, dumps(recommendation_query.to_recommender(asked, caller)))
+    return _Line(asked, dumps(recommendation_query.to_recommender(mailing.widened(asked), caller)))
+
+
+def _mailing(given: Mapping[str, str]) -> Mailing:
+    """The batch's options in the query."""
+    most = given.get("max_per_asset")
+    once = given.get("once_an_account", "false")
+    if most is not None and not (most.isdecimal() and 1 <= int(most) <= MAX_LINES):
+        raise _wrong("max_per_asset", f"A whole number from 1 to {MAX_LINES}.")
+    if once not in ("true", "false"):
+        raise _wrong("once_an_account", "`true` or `false`.")
+    return Mailing(int(most) if most is not None else None, once == "true")
+
+
+def _wrong(name: str, detail: str) -> Unprocessable:
+    return Unprocessable(
+        f"The parameter `{name}` is wrong.",
+        code="fields_invalid",
+        fields=[FieldProblem(f"/{name}", "invalid", detail)],
+    )
 
 
 def _problem(error: ForewordError) -> dict[str, Any]:
@@ -162,9 +191,21 @@ def routes(parts: Parts, answers: AnswerMaker) -> tuple[Route, ...]:
             view=views.recommend,
             description=f"For email: one request a line, at most {MAX_LINES:,}. The answers come in the same "
             "order, each a recommendation or a problem; one bad line spoils no other.",
+            parameters=(
+                Parameter(
+                    "max_per_asset",
+                    "No asset to more recipients than this.",
+                    {"type": "integer", "minimum": 1, "maximum": MAX_LINES},
+                ),
+                Parameter(
+                    "once_an_account",
+                    "No asset twice among the lines with one `account_id`.",
+                    {"type": "boolean", "default": False},
+                ),
+            ),
             takes=(Content(NDJSON, model=RecommendationRequest),),
             gives={200: (Content(NDJSON, model=RecommendationResponse),)},
-            errors=(400, 413, 415),
+            errors=(400, 413, 415, 422),
             example="-H 'Content-Type: application/x-ndjson' --data-binary @buyers.ndjson",
         ),
     )

@@ -51,7 +51,7 @@ class EmailViews:
                 code="fields_invalid",
                 fields=[FieldProblem("/user_id", "missing", "user_id or anonymous_id is needed.")],
             )
-        recommendation_query.authorise(asked, caller, self._parts.keys.project_secret)
+        asked = recommendation_query.authorise(asked, caller, self._parts.keys.project_secret)
         answer = self._answer(asked, caller)
         if isinstance(answer, Response):
             return answer
@@ -95,7 +95,7 @@ class EmailViews:
     def _answer(self, asked: EmailBlockRequest, caller: Caller | None) -> dict[str, Any] | Response:
         """The slot's answer, or the recommender's refusal; without a recommender what all are shown."""
         base_url = base_of_links(self._parts)
-        document = asked.model_dump(mode="json", exclude={"user_token", *_LOOKS}, exclude_unset=True)
+        document = asked.model_dump(mode="json", exclude={"user_token", "consent", *_LOOKS}, exclude_unset=True)
         document |= {"channel": "email", "count": asked.count, "placement": asked.placement}
         try:
             upstream = self._ask(document)
