@@ -85,6 +85,44 @@ monitor: $(READY) ## Watch a running Foreword under load and draw every dashboar
 constraints: $(READY) ## Pin every installed version in constraints.txt
 	scripts/pin-versions $(VENV) > constraints.new && mv constraints.new constraints.txt
 
+# docker, podman or buildah, whichever is there; PYTHON_IMAGE and PYTHON_DIGEST say what images stand on.
+IMAGE_TOOL ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool) 2>/dev/null),$(tool))))
+IMAGE_BUILD = $(IMAGE_TOOL) build $(IMAGE_OPTIONS)
+VERSION ?= 0.1.0
+REGISTRY ?=
+PYTHON_IMAGE ?= python:3.12-slim
+PYTHON_DIGEST ?=
+IMAGE_ARGUMENTS = --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) \
+	--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+	--build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ)
+SERVICES ?= gateway recommender embedder
+
+.PHONY: images
+images: ## Build the three images (IMAGE_TOOL=docker|podman|buildah, PYTHON_DIGEST=sha256:…)
+	@test -n "$(IMAGE_TOOL)" || { echo "docker, podman or buildah is needed." >&2; exit 1; }
+	@set -e; for service in $(SERVICES); do \
+	    $(IMAGE_BUILD) $(IMAGE_ARGUMENTS) -f services/$$service/Dockerfile \
+	        -t $(REGISTRY)foreword-$$service:$(VERSION) .; \
+	done
+
+.PHONY: sbom
+sbom: ## Write what each image holds to dist/<service>.cdx.json (CycloneDX)
+	@test -n "$(IMAGE_TOOL)" || { echo "docker, podman or buildah is needed." >&2; exit 1; }
+	@mkdir -p dist
+	@set -e; for service in $(SERVICES); do \
+	    $(IMAGE_BUILD) $(IMAGE_ARGUMENTS) -f services/$$service/Dockerfile --target sbom \
+	        --output type=local,dest=dist/sbom-$$service .; \
+	    mv dist/sbom-$$service/sbom.json dist/$$service.cdx.json; rm -rf dist/sbom-$$service; \
+	done
+
+.PHONY: deploy-dev
+deploy-dev: ## Apply the dev overlay to the cluster of $KUBECONFIG (kind, minikube) and wait until it serves
+	@scripts/deploy-dev
+
+.PHONY: smoke
+smoke: ## Prove on the cluster of $KUBECONFIG: apply, rollout under load, eviction, killed pods, migration
+	@tests/cluster/smoke.sh
+
 .PHONY: clean
 clean: ## Remove .venv and caches; the data folder stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
