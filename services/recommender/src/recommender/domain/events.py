@@ -94,7 +94,7 @@ def read_event(raw: object, call: str | None, reading: Reading) -> Event:
     if rb"\u0000" in text and _ZERO_BYTE.search(text):
         raise EventInvalid("nul_character", "The NUL character cannot be stored.")
     name = call or raw.get("type")
-    if name not in CALLS:
+    if not isinstance(name, str) or name not in CALLS:
         raise EventInvalid("type_unknown", "`type` must be track, page, screen, identify, group or alias.")
     context = _mapping(raw, "context")
     user_id, anonymous_id = _id(raw, "userId"), _id(raw, "anonymousId")
