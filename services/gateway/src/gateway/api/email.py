@@ -95,7 +95,8 @@ class EmailViews:
     def _answer(self, asked: EmailBlockRequest, caller: Caller | None) -> dict[str, Any] | Response:
         """The slot's answer, or the recommender's refusal; without a recommender what all are shown."""
         base_url = base_of_links(self._parts)
-        document = asked.model_dump(mode="json", exclude={"user_token", "consent", *_LOOKS}, exclude_unset=True)
+        left_out = {"user_token", "consent", *_LOOKS}
+        document = asked.model_dump(mode="json", exclude=left_out, exclude_unset=True)
         document |= {"channel": "email", "count": asked.count, "placement": asked.placement}
         try:
             upstream = self._ask(document)
