@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import orjson
 import urllib3
@@ -51,12 +51,21 @@ class Client:
         """`POST /v1/recommendations` with the contract's fields as arguments."""
         return self._document("POST", "/v1/recommendations", request)
 
-    def recommend_batch(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def recommend_batch(
+        self,
+        requests: Sequence[Mapping[str, Any]],
+        *,
+        max_per_asset: int | None = None,
+        once_an_account: bool = False,
+    ) -> list[dict[str, Any]]:
         """`POST /v1/recommendations:batch`, up to 10,000. → an answer or a problem each, in order."""
+        limits = {"max_per_asset": max_per_asset, "once_an_account": "true" if once_an_account else None}
+        query = urlencode({name: value for name, value in limits.items() if value is not None})
+        path = "/v1/recommendations:batch" + (f"?{query}" if query else "")
         body = b"".join(orjson.dumps(request) + b"\n" for request in requests)
         headers = {"Content-Type": "application/x-ndjson"}
         for attempt in range(self._tries):
-            answer = self._request("POST", "/v1/recommendations:batch", body, headers)
+            answer = self._request("POST", path, body, headers)
             results: list[dict[str, Any]] = [orjson.loads(line) for line in answer.splitlines() if line]
             if len(results) == len(requests):
                 return results

@@ -6,14 +6,23 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from foreword_client.client import Client, ForewordUnavailable, RequestRefused
 from foreword_client.email_batch import RecipientsUnreadable, run_share
+from foreword_client.email_csv import EmailRun, RecipientsInvalid, count_rows, fill_columns
 from foreword_client.importing import (
     FileUnreadable,
     ImportReport,
@@ -23,6 +32,9 @@ from foreword_client.importing import (
     opened,
 )
 from foreword_client.importing import Progress as Places
+
+
+_ROW_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 @click.group()
@@ -102,6 +114,40 @@ def _tell(console: Console, report: ImportReport) -> None:
     console.print(f"{report.path.name}: {counts}{resumed}", highlight=False)
     for problem in report.problems:
         console.print(f"  {problem}", style="yellow", highlight=False, markup=False)
+
+
+@group.command("email")
+@click.argument("recipients", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--count", type=click.IntRange(1, 10), default=3, show_default=True)
+@click.option("--placement", default="email", show_default=True)
+@click.option("--id-column", default="user_id", show_default=True, help="The column with the buyers' ids.")
+@click.option("--max-per-asset", type=click.IntRange(min=1), help="No asset to more recipients of a batch.")
+@click.option("--once-an-account", is_flag=True, help="No asset twice inside an account (column account_id).")
+@click.option("--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True)
+@click.option("--key", envvar="FOREWORD_KEY", help="Secret key; by default the one in <data dir>/keys.json.")
+def email(recipients: Path, out: Path, url: str, key: str | None, **options: Any) -> None:
+    """Add recommendation columns to a CSV of RECIPIENTS, for any email tool.
+
+    It needs a column user_id (or --id-column, or anonymous_id); account_id helps. For each of COUNT assets
+    come fw_1_title, fw_1_url, fw_1_summary, fw_1_type and fw_1_image_url. A run that is stopped goes on where
+    it was.
+    """
+    run = EmailRun(**options)
+    client = Client(url, _key(key, Path(os.environ.get("FOREWORD_DATA_DIR", ".foreword"))))
+    console = Console(stderr=True)
+    try:
+        with Progress(*_ROW_COLUMNS, console=console) as bars:
+            bar = bars.add_task(recipients.name, total=count_rows(recipients, run))
+            report = fill_columns(client, recipients, out, run, partial(bars.advance, bar))
+    except RecipientsInvalid as error:
+        raise click.ClickException(str(error)) from error
+    except ForewordUnavailable as error:
+        raise click.ClickException(f"{error} Run the same command again to go on.") from error
+    except RequestRefused as error:
+        raise click.ClickException(f"Foreword refused the batch: {error}") from error
+    resumed = f" (went on after {report.resumed:,})" if report.resumed else ""
+    console.print(f"{out}: {report.rows:,} rows{resumed}, {report.problems:,} with a problem", highlight=False)
 
 
 @group.command("email-batch")
