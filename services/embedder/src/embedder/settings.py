@@ -41,9 +41,23 @@ class EmbedderSettings(Settings):
             "is slower for it; bfloat16 gains from 2048."
         ),
     )
-    embedder_dtype: Literal["float32", "bfloat16"] = Field(
-        "float32",
+    embedder_engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        description=(
+            "What computes the forward pass; auto lets a self-test choose the fastest that finds the same "
+            "neighbours as torch in float32, and remembers it."
+        ),
+    )
+    embedder_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
         description="Arithmetic of the forward pass; bfloat16 is several times faster on CPUs with AMX.",
+    )
+    embedder_cache_dir: str = Field(
+        "",
+        description=(
+            "Where converted models and the self-test's choice are kept, so that a start takes seconds; "
+            "empty means ~/.cache/foreword."
+        ),
     )
     embedder_queue_tokens: int = Field(
         131_072,
