@@ -33,7 +33,6 @@ from foreword_client.importing import (
 )
 from foreword_client.importing import Progress as Places
 
-
 _ROW_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
@@ -147,7 +146,9 @@ def email(recipients: Path, out: Path, url: str, key: str | None, **options: Any
     except RequestRefused as error:
         raise click.ClickException(f"Foreword refused the batch: {error}") from error
     resumed = f" (went on after {report.resumed:,})" if report.resumed else ""
-    console.print(f"{out}: {report.rows:,} rows{resumed}, {report.problems:,} with a problem", highlight=False)
+    console.print(
+        f"{out}: {report.rows:,} rows{resumed}, {report.problems:,} with a problem", highlight=False
+    )
 
 
 @group.command("email-batch")
