@@ -77,6 +77,8 @@ def examples(gateway: Gateway) -> list[tuple[str, str, str, dict[str, Any]]]:
         ("/v1/assets:import", "POST", "/v1/assets:import", ndjson),
         ("/v1/assets:preview", "POST", "/v1/assets:preview", {"json": ASSET}),
         ("/v1/coverage", "GET", "/v1/coverage", {}),
+        ("/v1/assets/{asset_id}/insight", "GET", "/v1/assets/a/insight", {}),
+        ("/v1/assets/{asset_id}/insight", "GET", "/v1/assets/a%2Fb/insight?days=7", {}),
         ("/v1/placements", "GET", "/v1/placements", {}),
         ("/v1/placements/{placement_id}", "PUT", "/v1/placements/p", {"json": {"pin": ["a"]}}),
         ("/v1/placements/{placement_id}", "GET", "/v1/placements/p", {}),

@@ -244,7 +244,19 @@ def make_app(state: StandIn) -> Flask:
     @app.get("/v1/coverage")
     def coverage() -> Response:
         note(b"")
-        return _json({"cells": []})
+        nothing: dict[str, Any] = {name: [] for name in ("cells", "gaps", "unmet", "fallback_topics")}
+        counts = ("assets", "days", "answers", "weak_answers", "fallback_answers")
+        nothing |= {"never_shown": [], "old": [], "never_shown_count": 0, "old_count": 0, "by_stage": {}}
+        return _json({**nothing, **dict.fromkeys(counts, 0), "since": "2026-01-01T00:00:00Z"})
+
+    @app.get("/v1/assets/<any_id:asset_id>/insight")
+    def insight(asset_id: str) -> Response:
+        note(b"")
+        counts = ("days", "recommended", "buyers", "accounts", "impressions", "clicks", "engaged_buyers")
+        figures: dict[str, Any] = dict.fromkeys((*counts, "engaged_accounts", "stage_moves", "moves_of"), 0)
+        figures |= {"by_placement": {}, "by_stage": {}, "by_tier": {}, "moves": [], "similar": []}
+        named = {"id": asset_id, "since": "2026-01-01T00:00:00Z", "never_shown": True, "click_rate": None}
+        return _json({**figures, **named, "shown_to": None})
 
     @app.get("/v1/placements")
     def placements() -> Response:

@@ -31,6 +31,7 @@ from recommender.service.asset_stages import AssetStageEstimator, load_prototype
 from recommender.service.assets import AssetService
 from recommender.service.buyer_view import BuyerReader
 from recommender.service.buyers import BuyerService
+from recommender.service.calibration_keeper import CalibrationKeeper
 from recommender.service.canary import Canary
 from recommender.service.census import Census
 from recommender.service.clock import Clock, system_clock
@@ -43,6 +44,7 @@ from recommender.service.folding import Folder
 from recommender.service.folding_pace import FoldingPace
 from recommender.service.following import CatalogueListener
 from recommender.service.importing import AssetImport
+from recommender.service.insight import InsightService
 from recommender.service.learning_loop import BehaviourKeeper
 from recommender.service.meters import CatalogueMeters, RecommenderMeters
 from recommender.service.placements import PlacementBook, PlacementService
@@ -123,7 +125,8 @@ def create_app(
     sandbox = Sandbox(workers=settings.upload_workers)
     folder = Folder(engine, kinds, clock, meters.signals)
     reader = BuyerReader(folder, kinds)
-    estimator = StageEstimator(stage_model, kinds)
+    calibrations = CalibrationKeeper(engine, stage_model)
+    estimator = StageEstimator(stage_model, kinds, calibrations.calibration)
     keeper = BehaviourKeeper(
         engine,
         kinds,
@@ -162,6 +165,7 @@ def create_app(
         following,
         loop("reconcile", reconciler.step, settings.reconcile_seconds),
         loop("learn", keeper.refresh, settings.learn_seconds),
+        loop("calibration", calibrations.refresh, settings.follow_seconds),
         loop("snapshot", replica.write_snapshot, settings.snapshot_seconds),
     ]
 
@@ -190,7 +194,7 @@ def create_app(
     buyers = BuyerService(engine, reader, estimator, replica, clock)
     search = SearchService(engine, replica, encoder, clock, meters.catalogue.search_seconds)
     uploads = AssetUpload(assets, sandbox)
-    coverage = CoverageService(replica, clock)
+    coverage = CoverageService(engine, replica, clock)
     canary = Canary(replica, clock, meters.catalogue.recall)
     census = Census(engine, recent, estimator, coverage, clock, meters.business)
     loops += [
@@ -210,7 +214,10 @@ def create_app(
         embed_timeout_seconds=settings.embed_timeout_seconds,
     )
 
-    app.register_blueprint(asset_routes.blueprint(assets, AssetImport(assets), uploads, previews, coverage))
+    insights = InsightService(engine, replica, recent, estimator, kinds, clock)
+    app.register_blueprint(
+        asset_routes.blueprint(assets, AssetImport(assets), uploads, previews, coverage, insights)
+    )
     app.register_blueprint(signal_routes.blueprint(signals, clock))
     validator = SignalValidator(engine, kinds, _is_bot)
     app.register_blueprint(signal_validation_routes.blueprint(validator, clock))
@@ -248,6 +255,7 @@ def create_app(
     def start() -> None:
         replica.catch_up()
         keeper.refresh()
+        calibrations.refresh()
         for one in loops:
             one.start()
         listener.start()

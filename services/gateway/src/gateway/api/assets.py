@@ -7,11 +7,12 @@ from typing import IO
 from flask import Response, request
 
 from contract.assets import AssetInput, AssetOutput, AssetPage, AssetPatch, AssetPreview, ImportResult
+from contract.insight import CoverageOutput
 from gateway import bodies, duplex, relay
 from gateway.access import Caller
 from gateway.api.ids import checked
 from gateway.parts import Parts
-from gateway.routing import JSON, NDJSON, Content, Keyed, Parameter, Route
+from gateway.routing import NDJSON, Content, Keyed, Parameter, Route
 from gateway.upstream import segment
 from servicekit import request_context
 
@@ -21,6 +22,7 @@ _ASSET = (Content(model=AssetOutput),)
 _ROWS = (Content(NDJSON, model=ImportResult),)
 _IF_MATCH = Parameter("If-Match", "Only if the asset still has this ETag; else 412.", place="header")
 _ONE = "/v1/assets/<any_id:asset_id>"
+_DAYS = {"type": "integer", "minimum": 1, "maximum": 365, "default": 30}
 
 
 class AssetViews:
@@ -166,7 +168,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route(
             "GET", "/v1/coverage", "coverage", "Where content is missing", "Assets", _READ, views.coverage,
             description="Assets and unmet demand by stage, persona and topic.",
-            gives={200: (Content(JSON, schema={"type": "object"}),)}, errors=(503,),
+            parameters=(Parameter("days", "How far back demand is read.", _DAYS),),
+            gives={200: (Content(model=CoverageOutput),)}, errors=(422, 503),
         ),
     )
     # fmt: on

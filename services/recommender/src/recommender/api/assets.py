@@ -25,6 +25,7 @@ from recommender.service.asset_records import document_of
 from recommender.service.assets import AssetService, Written
 from recommender.service.coverage import CoverageService
 from recommender.service.importing import AssetImport
+from recommender.service.insight import InsightService
 from recommender.service.previewing import PreviewService
 from recommender.service.uploading import AssetUpload, UploadedFile
 from recommender.store.assets import AssetQuery
@@ -32,6 +33,7 @@ from servicekit.errors import BadRequest, FieldProblem, ForewordError, PayloadTo
 from servicekit.wire import dumps, json_response, parse, read_object
 
 _MAX_FILES = 100
+_DAYS, _MOST_DAYS = 30, 365
 _STATUSES = ("draft", "approved", "archived")
 
 
@@ -41,6 +43,7 @@ def blueprint(
     uploads: AssetUpload,
     previews: PreviewService,
     coverage: CoverageService,
+    insights: InsightService,
 ) -> Blueprint:
     routes = Blueprint("assets", __name__)
 
@@ -144,7 +147,14 @@ def blueprint(
 
     @routes.get("/v1/coverage")
     def get_coverage() -> Response:
-        return json_response(coverage.coverage())
+        days = whole_number(request, "days", _DAYS, 1, _MOST_DAYS)
+        return json_response(coverage.with_demand(days).model_dump())
+
+    @routes.get("/v1/assets/<id:asset_id>/insight")
+    def get_insight(asset_id: str) -> Response:
+        days = whole_number(request, "days", _DAYS, 1, _MOST_DAYS)
+        people = request.args.get("people") == "true"
+        return json_response(insights.insight(checked_id(asset_id), days, people=people).model_dump())
 
     return routes
 

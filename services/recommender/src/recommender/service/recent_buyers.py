@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
 from recommender.service.buyer_view import AccountView, BuyerReader, BuyerView
 from recommender.service.folding import Folder
 from recommender.store import buyers as store
+from recommender.store.buyers import BuyerRow
 
 
 class RecentBuyers:
@@ -23,7 +24,13 @@ class RecentBuyers:
 
     def views(self, connection: sa.Connection, limit: int) -> Iterator[BuyerView]:
         """At most `limit` buyers, those with the newest signals first; read as they are asked for."""
-        rows = store.recently_active(connection, limit, self._folder.fingerprint)
+        yield from self._views(connection, store.recently_active(connection, limit, self._folder.fingerprint))
+
+    def views_of(self, connection: sa.Connection, buyer_ids: Sequence[int]) -> Iterator[BuyerView]:
+        """These buyers, those that there still are."""
+        yield from self._views(connection, store.buyer_rows(connection, buyer_ids, self._folder.fingerprint))
+
+    def _views(self, connection: sa.Connection, rows: Sequence[BuyerRow]) -> Iterator[BuyerView]:
         identities = store.buyer_identities(connection, [row.buyer_id for row in rows])
         accounts: dict[int, AccountView] = {}
         for row in rows:
