@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from recommender.commands.calibrate import calibrate
 from recommender.commands.embed_share import embed_share
 from recommender.commands.evaluate import evaluate
 from recommender.commands.learn import learn
@@ -17,5 +18,5 @@ def group() -> None:
     """Commands that need the recommender's code."""
 
 
-for _command in (embed_share, evaluate, learn, report, retention, simulate):
+for _command in (calibrate, embed_share, evaluate, learn, report, retention, simulate):
     group.add_command(_command)

@@ -25,8 +25,8 @@ def stage_section(table: Table, notes: Path) -> list[str]:
     parts = [
         "## Buying stages, on simulated markets",
         f"Markets {', '.join(map(str, seeds))}; means over them, with 95% intervals by bootstrap over "
-        "accounts. The generator (`foreword simulate`) shares no code or constants with the stage model. Every "
-        "second account is for fitting, the others are judged. At snapshots 15 days apart: will an "
+        "accounts. The generator (`foreword simulate`) shares no code or constants with the stage model. "
+        "Every second account is for fitting, the others are judged. At snapshots 15 days apart: will an "
         f"opportunity open within the horizon? ({opens:.1%} of the first market's snapshots at the shorter "
         "one.) Recognised: the share of opportunities with an alarm standing when they opened; mean lead: "
         "days from the first alarm of that run to the opening, 0 where there was none. False alarms are held "

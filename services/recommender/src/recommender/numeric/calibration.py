@@ -220,7 +220,8 @@ def _fit(
     bounds = [(None, None), *[(0.0, None)] * falling, *[(None, None)] * (x.shape[1] - falling)]
     begin = np.zeros(x.shape[1] + 1)
     begin[0] = np.log(base / (1.0 - base))
-    found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-8}).x
+    stop = {"maxiter": 300, "ftol": 1e-8}
+    found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options=stop).x
     return Calibration(
         names=falling_names(model) + resting_names(model),
         mean=mean,

@@ -41,7 +41,7 @@ class Log:
 
 def read_log(assets: Sequence[Path], signals: Sequence[Path], kinds: SignalKinds) -> Log:
     """Read NDJSON files, gzip or plain, in the shapes of the public contract; raises LogUnreadable."""
-    catalogue = build_catalogue([row for path in assets for row in _rows(path)])
+    catalogue = build_catalogue([row for path in assets for row in read_rows(path)])
     by_url = {card.url: card.asset_id for card in catalogue.cards}
     people: dict[str, int] = {}
     codes: dict[str, int] = {asset_id: i for i, asset_id in enumerate(catalogue.row_of)}
@@ -49,7 +49,7 @@ def read_log(assets: Sequence[Path], signals: Sequence[Path], kinds: SignalKinds
     seen: set[str] = set()
     unnamed = 0
     for path in signals:
-        for row in _rows(path):
+        for row in read_rows(path):
             message = row.get("messageId")
             if message is not None and message in seen:
                 continue
@@ -171,7 +171,7 @@ def _card(asset_id: str, row: dict[str, Any]) -> AssetCard:
     )
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
