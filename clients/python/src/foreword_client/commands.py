@@ -147,7 +147,9 @@ def email(recipients: Path, out: Path, url: str, key: str | None, **options: Any
         raise click.ClickException(f"Foreword refused the batch: {error}") from error
     resumed = f" (went on after {report.resumed:,})" if report.resumed else ""
     console.print(
-        f"{out}: {report.rows:,} rows{resumed}, {report.problems:,} with a problem", highlight=False
+        f"{out}: {report.rows:,} rows{resumed}, {report.problems:,} with a problem",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
