@@ -32,7 +32,6 @@ from recommender.service.assets import AssetService
 from recommender.service.buyer_view import BuyerReader
 from recommender.service.buyers import BuyerService
 from recommender.service.calibration_keeper import CalibrationKeeper
-from recommender.service.calibration_keeper import CalibrationKeeper
 from recommender.service.canary import Canary
 from recommender.service.census import Census
 from recommender.service.clock import Clock, system_clock
@@ -166,7 +165,6 @@ def create_app(
         following,
         loop("reconcile", reconciler.step, settings.reconcile_seconds),
         loop("learn", keeper.refresh, settings.learn_seconds),
-        loop("calibration", calibrations.refresh, settings.follow_seconds),
         loop("calibration", calibrations.refresh, settings.follow_seconds),
         loop("snapshot", replica.write_snapshot, settings.snapshot_seconds),
     ]
