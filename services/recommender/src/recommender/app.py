@@ -274,6 +274,7 @@ def create_app(
         "replica": replica,
         "reconciler": reconciler,
         "keeper": keeper,
+        "calibrations": calibrations,
         "folder": folder,
         "webhooks": webhooks,
         "census": census,
