@@ -30,6 +30,13 @@ class GatewaySettings(Settings):
         pattern=r"^https?://[^\s]+$",
         description="Base of click links, e.g. https://content.example.com; default: the request's Host.",
     )
+    oidc_issuer: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Identity provider that people sign in to the studio with; left out: passwords alone.",
+    )
+    oidc_client_id: str | None = Field(None, description="The studio's client id at that provider.")
+    oidc_client_secret: SecretStr | None = Field(None, description="Its secret there.")
     prometheus_url: str | None = Field(
         None,
         pattern=r"^https?://",

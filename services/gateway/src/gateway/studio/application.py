@@ -31,6 +31,7 @@ from gateway.studio.pages import (
     people,
     placements,
     sign_in,
+    single_sign_on,
     upload,
 )
 from gateway.studio.people import People
@@ -40,7 +41,20 @@ from servicekit import flask_app
 from servicekit.database import create_engine
 from servicekit.metrics import Metrics
 
-_PAGES = (sign_in, library, asset, upload, coverage, buyers, placements, goals, people, keys, audit_pages)
+_PAGES = (
+    sign_in,
+    single_sign_on,
+    library,
+    asset,
+    upload,
+    coverage,
+    buyers,
+    placements,
+    goals,
+    people,
+    keys,
+    audit_pages,
+)
 
 
 def mount(

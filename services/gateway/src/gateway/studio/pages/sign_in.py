@@ -15,6 +15,7 @@ from servicekit.errors import ForewordError
 
 def blueprint(desk: Desk) -> Blueprint:
     pages = Blueprint("sign_in", __name__)
+    settings = desk.parts.settings
 
     @pages.get("/")
     @needs(Role.VIEWER)
@@ -94,7 +95,7 @@ def blueprint(desk: Desk) -> Blueprint:
             email=email,
             next=request.values.get("next", ""),
             nobody=desk.people.are_none(),
-            single_sign_on=False,
+            single_sign_on=settings.oidc_issuer is not None and settings.oidc_client_id is not None,
         )
 
     return pages
