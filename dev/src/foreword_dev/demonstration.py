@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from foreword_client import Client, RequestRefused
+from foreword_client import Client, Item, RequestRefused
 from foreword_dev.sample_firm import sample_buyers
 from foreword_dev.stack import Stack
 from foreword_dev.studio_link import studio_address
@@ -30,7 +30,7 @@ def show_buyer(buyer: dict[str, str], client: Client, console: Console) -> None:
     except RequestRefused as error:
         console.print(f"[yellow]No recommendation for {buyer['name']}:[/] {error}")
         return
-    stage = answer.get("stage") or {}
+    stage = answer.get("stage")
     console.print()
     console.print(f"[bold]{escape(buyer['name'])}[/] · {escape(buyer['account_id'])}")
     console.print(Padding(f"[dim]{escape(buyer['story'])}[/]", (0, 0, 0, 2)))
@@ -40,7 +40,7 @@ def show_buyer(buyer: dict[str, str], client: Client, console: Console) -> None:
     console.print(Padding(_table(answer["items"]), (0, 0, 0, 2)))
 
 
-def _table(items: list[dict[str, Any]]) -> Table:
+def _table(items: list[Item]) -> Table:
     table = Table.grid(padding=(0, 2))
     for item in items:
         reasons = "; ".join(reason["text"] for reason in item["reasons"][:2])
