@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import orjson
 import urllib3
 from urllib3.exceptions import HTTPError
+
+from foreword_client.contract_calls import ContractCalls
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -27,7 +29,7 @@ class RequestRefused(Exception):
         self.problem = dict(problem)
 
 
-class Client:
+class Client(ContractCalls):
     """Safe to share between threads. Every write is idempotent by its id, so trying again doubles nothing."""
 
     def __init__(
@@ -46,10 +48,6 @@ class Client:
         self._pool = urllib3.PoolManager(
             maxsize=8, retries=False, timeout=urllib3.Timeout(connect=5.0, read=timeout_seconds)
         )
-
-    def recommend(self, **request: Any) -> dict[str, Any]:
-        """`POST /v1/recommendations` with the contract's fields as arguments."""
-        return self._document("POST", "/v1/recommendations", request)
 
     def recommend_batch(
         self,
@@ -72,13 +70,6 @@ class Client:
             if attempt + 1 < self._tries:
                 self._sleep(_pause(attempt))
         raise ForewordUnavailable(f"{self._base_url} broke off in the middle of a batch.")
-
-    def put_asset(self, asset: Mapping[str, Any]) -> dict[str, Any]:
-        """Store one asset; `asset["id"]` says which."""
-        return self._document("PUT", f"/v1/assets/{quote(str(asset['id']), safe='')}", asset)
-
-    def delete_asset(self, asset_id: str) -> None:
-        self._request("DELETE", f"/v1/assets/{quote(asset_id, safe='')}", None, {})
 
     def upload(
         self,
@@ -141,11 +132,6 @@ class Client:
         """Send tracking events, each one JSON object already encoded; returns when they are stored."""
         body = b'{"batch":[' + b",".join(events) + b"]}"
         self._request("POST", "/v1/import", body, {"Content-Type": "application/json"})
-
-    def _document(self, method: str, path: str, value: Mapping[str, Any]) -> dict[str, Any]:
-        answer = self._request(method, path, orjson.dumps(value), {"Content-Type": "application/json"})
-        document: dict[str, Any] = orjson.loads(answer)
-        return document
 
     def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         last = "no answer"
