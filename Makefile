@@ -69,6 +69,10 @@ bench-ranking: $(READY) ## Time the ranking function
 bench-import: $(READY) ## Time an import against the model and the database alone; writes docs/performance.md
 	$(BIN)/python bench/import_log.py --write docs/performance.md
 
+.PHONY: drill
+drill: $(READY) ## Take each part away under load and write docs/drills.md
+	$(BIN)/python -m foreword_dev.drill --write docs/drills.md
+
 .PHONY: openapi
 openapi: $(READY) ## Write docs/openapi.json from the code
 	$(BIN)/python -m gateway.openapi > docs/openapi.json
