@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.domain.catalogue import AssetCard, Catalogue
-from recommender.numeric.text_space import LastUsed
+from recommender.numeric.text_space import Grown
 
+T = TypeVar("T", bound=np.generic)
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 MOST_TAGS = 12
@@ -94,25 +96,40 @@ def _host(url: str) -> str | None:
         return None
 
 
-def _make_table(catalogue: Catalogue) -> TagTable:
-    index: dict[tuple[str, str], int] = {}
+def _make_table(catalogue: Catalogue, former: tuple[int, TagTable] | None) -> TagTable:
+    start, old = (0, None) if former is None else former
+    index: dict[tuple[str, str], int] = {} if old is None else dict(old.index)
     lists = []
-    for card in catalogue.cards:
+    added = catalogue.cards[start:]
+    for card in added:
         tags = _tags_of(card)
         # The last ones are the most general, so a long list loses its middle.
         chosen = tags if len(tags) <= MOST_TAGS else tags[: MOST_TAGS - 2] + tags[-2:]
         lists.append([index.setdefault(tag, len(index)) for tag in chosen])
-    most = max((len(numbers) for numbers in lists), default=0)
-    of_row = np.full((len(catalogue), max(1, most)), len(index), dtype=np.int32)
-    for row, numbers in enumerate(lists):
+    width = max((len(numbers) for numbers in lists), default=0)
+    width = max(1, width, 0 if old is None else old.of_row.shape[1])
+    of_row = np.full((len(catalogue), width), len(index), dtype=np.int32)
+    if old is not None:
+        before = of_row[:start, : old.of_row.shape[1]]
+        before[:] = np.where(old.of_row == old.size - 1, len(index), old.of_row)
+    for row, numbers in enumerate(lists, start=start):
         of_row[row, : len(numbers)] = numbers
+
+    def grown(column: NDArray[T] | None, values: list[Any], kind: type[T]) -> NDArray[T]:
+        new = np.array(values, dtype=kind)
+        return new if column is None else np.concatenate([column, new])
+
     tagged = {
-        name: np.array([bool(getattr(card, name)) for card in catalogue.cards], dtype=np.bool_)
+        name: grown(
+            None if old is None else old.tagged[name], [bool(getattr(card, name)) for card in added], np.bool_
+        )
         for name in ("personas", "industries")
     }
-    count = np.array([len(numbers) for numbers in lists], dtype=np.float64)
-    types = np.array([index[("type", card.type)] for card in catalogue.cards], dtype=np.int32)
+    count = grown(None if old is None else old.count, [len(numbers) for numbers in lists], np.float64)
+    types = grown(
+        None if old is None else old.type_of_row, [index[("type", card.type)] for card in added], np.int32
+    )
     return TagTable(index, of_row, count, tagged, types)
 
 
-tag_table: LastUsed[Catalogue, TagTable] = LastUsed(_make_table)
+tag_table: Grown[TagTable] = Grown(_make_table)

@@ -43,6 +43,34 @@ class LastUsed(Generic[K, V]):
         return value
 
 
+class Grown(Generic[V]):
+    """Keeps what was made for the latest catalogue and makes the next one's from it: rows are only added."""
+
+    def __init__(self, make: Callable[[Catalogue, tuple[int, V] | None], V]) -> None:
+        self._make = make
+        self._kept: tuple[tuple[Catalogue, V], ...] = ()
+
+    def __call__(self, catalogue: Catalogue) -> V:
+        """`make` gets the catalogue and (rows of the former one, what was made for it), or None when the
+        catalogue is not the former one grown.
+        """
+        for kept, value in self._kept:
+            if kept is catalogue:
+                return value
+        former = None
+        if self._kept and _is_grown(catalogue, self._kept[0][0]):
+            former = len(self._kept[0][0]), self._kept[0][1]
+        value = self._make(catalogue, former)
+        self._kept = ((catalogue, value), *self._kept)[:2]
+        return value
+
+
+def _is_grown(catalogue: Catalogue, former: Catalogue) -> bool:
+    """Whether the former's rows stand in front, unchanged: the same cards, by identity, first and last."""
+    n = len(former)
+    return 0 < n <= len(catalogue) and all(catalogue.cards[i] is former.cards[i] for i in (0, n // 2, n - 1))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TextSpace:
     """`language` int32 [N], index into `languages`; `means` float32 [L, d]; `inverse_norm` float32 [N]."""
@@ -67,33 +95,30 @@ class TextSpace:
         return (centred / np.float32(norm) if norm > 0 else centred).astype(np.float32)
 
 
-def _make_space(catalogue: Catalogue) -> TextSpace:
-    n, dimension = catalogue.vectors.shape
-    languages: dict[str, int] = {}
-    language = np.array(
-        [languages.setdefault(card.language or "", len(languages)) for card in catalogue.cards],
-        dtype=np.int32,
-    ).reshape(n)
+def _make_space(catalogue: Catalogue, former: tuple[int, TextSpace] | None) -> TextSpace:
+    n = len(catalogue)
+    start, languages, parts = 0, {}, []
+    if former is not None:
+        start, languages, parts = former[0], dict(former[1].languages), [former[1].language]
+    added = [languages.setdefault(card.language or "", len(languages)) for card in catalogue.cards[start:]]
+    language = np.concatenate([*parts, np.array(added, dtype=np.int32)])
     known = catalogue.has_vector & catalogue.alive
-    count = int(known.sum())
-    overall = np.zeros(dimension)
-    means = np.zeros((max(1, len(languages)), dimension))
-    if count:
-        overall = catalogue.vectors[known].mean(axis=0, dtype=np.float64) * (
-            count / (count + CATALOGUE_SHRINKAGE)
-        )
-        for index in languages.values():
-            rows = np.flatnonzero(known & (language == index))
-            own = len(rows) / (len(rows) + LANGUAGE_SHRINKAGE)
-            mean = catalogue.vectors[rows].mean(axis=0, dtype=np.float64) if len(rows) else overall
-            means[index] = own * mean * (count / (count + CATALOGUE_SHRINKAGE)) + (1 - own) * overall
+    # One row a language, 1 where a known asset is of it: the sums are one product, nothing is copied.
+    members = np.zeros((max(1, len(languages)), n), dtype=np.float32)
+    members[language, np.arange(n)] = known
+    counts = members.sum(axis=1, dtype=np.float64)
+    sums = (members @ catalogue.vectors).astype(np.float64)
+    count = float(counts.sum())
+    shrunk = count / (count + CATALOGUE_SHRINKAGE) if count else 0.0
+    overall = sums.sum(axis=0) / max(1.0, count) * shrunk
+    own = (counts / (counts + LANGUAGE_SHRINKAGE))[:, None]
+    means = own * (sums / np.maximum(1.0, counts)[:, None]) * shrunk + (1 - own) * overall
     means32 = means.astype(np.float32)
-    inverse = np.zeros(n, dtype=np.float32)
-    for start in range(0, n, 8192):  # in pieces, so that a large catalogue isn't copied whole
-        rows = np.arange(start, min(start + 8192, n))
-        norms = np.linalg.norm(catalogue.vectors[rows] - means32[language[rows]], axis=1)
-        inverse[rows] = np.where(catalogue.has_vector[rows] & (norms > 0), 1 / np.maximum(norms, 1e-6), 0.0)
-    return TextSpace(languages, language, means32, inverse, overall.astype(np.float32))
+    # ‖x − m‖² = ‖x‖² − 2 x·m + ‖m‖², and vectors are of unit norm.
+    products = (catalogue.vectors @ means32.T)[np.arange(n), language].astype(np.float64)
+    norms = np.sqrt(np.maximum(0.0, 1.0 - 2.0 * products + (means**2).sum(axis=1)[language]))
+    inverse = np.where(catalogue.has_vector & (norms > 1e-6), 1 / np.maximum(norms, 1e-6), 0.0)
+    return TextSpace(languages, language, means32, inverse.astype(np.float32), overall.astype(np.float32))
 
 
-text_space: LastUsed[Catalogue, TextSpace] = LastUsed(_make_space)
+text_space: Grown[TextSpace] = Grown(_make_space)
