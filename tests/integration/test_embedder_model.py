@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -171,6 +172,22 @@ print(encoder.encode(["Which CRM?"])[0][:3].tolist())
     np.testing.assert_allclose(
         orjson.loads(done.stdout.splitlines()[-1]), first.encode(["Which CRM?"])[0][:3], atol=0.01
     )
+
+
+def test_openvino_reports_to_nobody(kept: Path, tmp_path: Path) -> None:
+    """As installed it keeps an id of this machine in the home folder, and sends it with each import."""
+    loaded(kept, "openvino", "float32")
+    program = f"""
+from embedder.loading import load
+from embedder.settings import EmbedderSettings
+way = dict(embedder_engine="openvino", embedder_dtype="float32", embedder_cache_dir={str(kept)!r})
+load(EmbedderSettings.load(**way)).encode(["Which CRM?"])
+import sys
+assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
+"""
+    home = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, env=home)
+    assert not (tmp_path / "intel").exists()
 
 
 def test_a_damaged_conversion_is_named(kept: Path, tmp_path: Path) -> None:

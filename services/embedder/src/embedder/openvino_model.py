@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import threading
 import warnings
 from collections.abc import Sequence
@@ -22,18 +23,25 @@ from embedder.sentence_transformer import SentenceTransformerEncoder
 _MODEL, _TOKENIZER, _ABOUT = "model.xml", "tokenizer.json", "about.json"
 
 
-def converter_version() -> str:
-    """Part of the folder's name: what another version converted is converted anew."""
+def library() -> Any:
+    """OpenVINO without its reports: as installed it tells its maker of each import and conversion.
+
+    It works without the package that does so, and Foreword calls nobody whom its operator has not named.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    return str(openvino.__version__.split("-")[0])
+    return openvino
+
+
+def converter_version() -> str:
+    """Part of the folder's name: what another version converted is converted anew."""
+    return str(library().__version__.split("-")[0])
 
 
 def knows_bfloat16() -> bool:
     """Whether this CPU has instructions for it (AMX or AVX512-BF16); emulated it would be slow."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def convert(encoder: SentenceTransformerEncoder, folder: Path) -> None:
@@ -41,14 +49,12 @@ def convert(encoder: SentenceTransformerEncoder, folder: Path) -> None:
 
     Written beside and then renamed: a folder that is there is whole, also when two start at once.
     """
-    import openvino
-
     draft = folder.with_name(f"{folder.name}.{threading.get_native_id()}.new")
     about = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
     try:
         model = _traced(encoder)
         draft.mkdir(parents=True, exist_ok=True)
-        openvino.save_model(model, draft / _MODEL, compress_to_fp16=False)
+        library().save_model(model, draft / _MODEL, compress_to_fp16=False)
         (draft / _TOKENIZER).write_text(encoder.reader.tokenizer.to_str())
         (draft / _ABOUT).write_bytes(orjson.dumps({**about, "reader": encoder.reader.about()}))
         if folder.exists():
@@ -62,7 +68,6 @@ def convert(encoder: SentenceTransformerEncoder, folder: Path) -> None:
 
 def _traced(encoder: SentenceTransformerEncoder) -> Any:
     """The pipeline as a graph from two arrays (int64 [n, t] each) to vectors (float32 [n, d])."""
-    import openvino
     import torch
 
     class Pipeline(torch.nn.Module):
@@ -75,10 +80,11 @@ def _traced(encoder: SentenceTransformerEncoder) -> Any:
             return found["sentence_embedding"]
 
     ids, mask = encoder.reader.padded(encoder.tokenise(["An example of a text", "Another"]))
+    openvino = library()
     any_shape = ([-1, -1], openvino.Type.i64)
-    library = logging.getLogger("sentence_transformers")
-    told = library.level
-    library.setLevel(logging.ERROR)
+    logger = logging.getLogger("sentence_transformers")
+    told = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.inference_mode():
             # Tracing warns of every branch it takes; the self-test judges what came of it.
@@ -89,7 +95,7 @@ def _traced(encoder: SentenceTransformerEncoder) -> Any:
                 input=[any_shape, any_shape],
             )
     finally:
-        library.setLevel(told)
+        logger.setLevel(told)
 
 
 class OpenVinoEncoder:
@@ -99,19 +105,21 @@ class OpenVinoEncoder:
         self, folder: Path, *, bfloat16: bool, streams: int = 1, threads: int = 1, token_budget: int = 1024
     ) -> None:
         """Load what `convert` wrote. Raises ModelUnusable when it cannot be read."""
-        import openvino
-
         try:
             about = orjson.loads((folder / _ABOUT).read_bytes())
             self.reader = Reader.of((folder / _TOKENIZER).read_text(), **about["reader"])
-            self._compiled: Any = openvino.Core().compile_model(
-                folder / _MODEL,
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
-                    "NUM_STREAMS": streams,
-                    "INFERENCE_NUM_THREADS": streams * threads,
-                },
+            self._compiled: Any = (
+                library()
+                .Core()
+                .compile_model(
+                    folder / _MODEL,
+                    "CPU",
+                    {
+                        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+                        "NUM_STREAMS": streams,
+                        "INFERENCE_NUM_THREADS": streams * threads,
+                    },
+                )
             )
         except (OSError, KeyError, orjson.JSONDecodeError, RuntimeError) as error:
             raise ModelUnusable(f"The converted model in {folder} cannot be read: {error}") from error
