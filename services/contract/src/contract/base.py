@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 
 class WireModel(BaseModel):
@@ -32,6 +32,13 @@ def _storable(value: str) -> str:
     return value
 
 
+def _written(value: object) -> object:
+    """A bare number may be seconds or milliseconds, and a string of digits may be a year."""
+    if isinstance(value, int | float) or (isinstance(value, str) and "-" not in value[1:]):
+        raise ValueError("write a time as RFC 3339 has it, such as 2026-01-31T12:00:00Z")
+    return value
+
+
 def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
@@ -44,7 +51,7 @@ Text = Annotated[str, AfterValidator(_storable)]
 Tag = Annotated[
     str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), AfterValidator(_storable)
 ]
-Time = Annotated[AwareDatetime, AfterValidator(_utc)]
+Time = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_utc)]
 Url = Annotated[
     str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$"), AfterValidator(_storable)
 ]

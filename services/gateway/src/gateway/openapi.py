@@ -18,7 +18,7 @@ from gateway.routing import PROBLEM, Content, Keyed, Route
 from servicekit import errors
 
 References = dict[tuple[Any, JsonSchemaMode], Any]
-_VARIABLE = re.compile(r"<(?:any_id:)?(\w+)>")
+_VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 _TITLES = {
     400: errors.BadRequest.title,
     401: errors.Unauthenticated.title,
@@ -169,6 +169,8 @@ def _responses(route: Route, references: References, refused: Iterable[int]) -> 
             found[str(status)]["content"] = {
                 c.media_type: _media(c, "serialization", references) for c in contents
             }
+    if any(parameter.place == "query" for parameter in route.parameters):
+        found["414"] = {"description": "The address is too long"}  # said before any route is known
     for status in sorted(set(refused) - set(route.gives)):
         found[str(status)] = {
             "description": _TITLES[status],
