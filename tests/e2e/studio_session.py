@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from e2e.conftest import FirstDay
 from e2e.foreword_process import REPOSITORY
 from foreword_dev.stack import Stack
 
 PASSWORD = "a long enough password"
+expect.set_options(timeout=20_000)  # a busy machine is slow, and no less right for it
 _AXE_FOLDER = REPOSITORY / "tests" / "studio"
 
 

@@ -169,7 +169,9 @@ def test_a_near_duplicate_is_pointed_out(studio: Studio, api: Api, tmp_path: Pat
     (tmp_path / "studio-copy.md").write_text(f"# The veto list\n\n{text}\n")
     page = studio.open("/upload")
     page.locator("input[type=file]").set_input_files(tmp_path / "studio-copy.md")
-    expect(page.locator(".file")).to_contain_text("Very like what is there already: The veto list")
+    expect(page.locator(".file")).to_contain_text(
+        "Very like what is there already: The veto list", timeout=60_000
+    )
 
 
 def test_a_stage_is_overruled_and_given_back(studio: Studio, api: Api) -> None:

@@ -37,6 +37,7 @@ from gateway.studio.pages import (
 from gateway.studio.people import People
 from gateway.studio.sessions import COOKIE, PATH, Sessions, StudioCookies
 from gateway.studio.throttle import SignInThrottle
+from gateway.studio.web_sources import WebSources
 from servicekit import flask_app
 from servicekit.database import create_engine
 from servicekit.metrics import Metrics
@@ -89,6 +90,7 @@ def _desk(parts: Parts, engine: sa.Engine, clock: Callable[[], datetime], metric
             if parts.settings.prometheus_url is None
             else PrometheusFigures(parts.settings.prometheus_url)
         ),
+        web=WebSources(),
         clock=clock,
     )
 

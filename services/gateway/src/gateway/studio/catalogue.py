@@ -57,11 +57,18 @@ class Catalogue:
         finally:
             self._parts.fallback.forget(asset_id)
 
-    def upload(self, name: str, data: bytes, media_type: str, base_url: str) -> Document:
+    def upload(
+        self, name: str, data: bytes, media_type: str, base_url: str, url: str | None = None
+    ) -> Document:
         """One file, stored as a draft. → the row of the answer: stored, or why not."""
-        body, content_type = urllib3.encode_multipart_formdata(
-            {"files": (name, data, media_type), "base_url": base_url, "status": "draft"}
-        )
+        form: dict[str, str | tuple[str, bytes, str]] = {
+            "files": (name, data, media_type),
+            "base_url": base_url,
+            "status": "draft",
+        }
+        if url is not None:
+            form["fields"] = orjson.dumps({name: {"url": url}}).decode()
+        body, content_type = urllib3.encode_multipart_formdata(form)
         answer = self._send(
             "studio_upload",
             "POST",

@@ -18,6 +18,7 @@ from gateway.studio.keybook import KeyBook
 from gateway.studio.people import People, User
 from gateway.studio.sessions import Sessions
 from gateway.studio.throttle import SignInThrottle
+from gateway.studio.web_sources import WebSources
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Desk:
     keys: KeyBook
     throttle: SignInThrottle
     figures: Figures
+    web: WebSources
     clock: Callable[[], datetime]
 
     def note(

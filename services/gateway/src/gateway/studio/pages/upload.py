@@ -10,7 +10,9 @@ from gateway.studio.desk import Desk, go
 from gateway.studio.drafted_rows import as_drafts
 from gateway.studio.editing import WRITTEN, fields_of
 from gateway.studio.roles import Role, needs
+from gateway.studio.web_sources import WebFile
 from servicekit.errors import BadRequest, Conflict, ForewordError, NotFound, Unavailable, Unprocessable
+from servicekit.wire import json_response
 
 _MOST_LISTED = 50
 
@@ -78,9 +80,30 @@ def blueprint(desk: Desk) -> Blueprint:
         desk.note("asset.created", ("asset", asset_id), f"Added the link “{stored['title']}”")
         return go("asset.page", "Stored as a draft. Check it, then approve it.", id=asset_id)
 
-    def _read(name: str, data: bytes, media_type: str) -> str:
+    @pages.post("/upload/url")
+    @needs(Role.EDITOR)
+    def one_address() -> Response:
+        """A page of the web as a draft; of a feed, the addresses that the browser asks for one by one."""
+        url = request.form.get("url", "").strip()[:2000]
+        try:
+            found = desk.web.fetch(url)
+            if not isinstance(found, WebFile):
+                return json_response({"addresses": found})
+            return make_response(_read(found.name, found.data, found.media_type, found.url))
+        except Unavailable as error:
+            return make_response(
+                render_template("upload_failed.html", name=url, problem=error.detail, again=True)
+            )
+        except ForewordError as error:
+            return make_response(render_template("upload_failed.html", name=url, problem=error.detail))
+
+    def _read(name: str, data: bytes, media_type: str, url: str | None = None) -> str:
         row = desk.catalogue.upload(
-            name, data, media_type or "application/octet-stream", _base_url(request.form.get("base_url", ""))
+            name,
+            data,
+            media_type or "application/octet-stream",
+            _base_url(request.form.get("base_url", "")),
+            url,
         )
         if row["result"] == "failed":
             return render_template(

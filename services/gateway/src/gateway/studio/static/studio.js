@@ -74,6 +74,14 @@
     }
   });
 
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-urls]")) return;
+    event.preventDefault();
+    const field = event.target.querySelector("textarea");
+    send([...new Set(field.value.split(/\s+/).filter(Boolean))].slice(0, 50));
+    field.value = "";
+  });
+
   // Files: three at a time, each with its own bar; what comes back replaces the bar.
   const waiting = [];
   let running = 0;
@@ -84,11 +92,12 @@
   };
   const send = (files) => {
     for (const file of files) {
+      const url = typeof file === "string" ? file : null;
       const box = document.createElement("section");
       box.className = "file";
       const head = document.createElement("header");
       const name = document.createElement("strong");
-      name.textContent = file.name;
+      name.textContent = url || file.name;
       const state = document.createElement("span");
       state.className = "muted small";
       state.textContent = "waiting";
@@ -96,10 +105,10 @@
       const bar = document.createElement("progress");
       bar.max = 100;
       bar.value = 0;
-      bar.setAttribute("aria-label", "Upload of " + file.name);
+      bar.setAttribute("aria-label", "Upload of " + (url || file.name));
       box.append(head, bar);
       document.getElementById("files").append(box);
-      waiting.push({ file, box, bar, state });
+      waiting.push({ file, url, box, bar, state });
       told.sent += 1;
     }
     summary();
@@ -108,14 +117,15 @@
   const next = () => {
     while (running < 3 && waiting.length) one(waiting.shift());
   };
-  const one = ({ file, box, bar, state }) => {
+  const one = ({ file, url, box, bar, state }) => {
     running += 1;
     const form = document.querySelector("[data-upload]");
     const body = new FormData();
-    body.append("file", file);
+    if (url) body.append("url", url);
+    else body.append("file", file);
     body.append("base_url", form.querySelector("[name=base_url]").value);
     const request = new XMLHttpRequest();
-    request.open("POST", form.dataset.upload);
+    request.open("POST", url ? document.querySelector("[data-urls]").dataset.urls : form.dataset.upload);
     request.setRequestHeader("X-CSRFToken", form.querySelector("[name=csrf_token]").value);
     request.setRequestHeader("X-Requested-With", "studio");
     state.textContent = "sending";
@@ -132,6 +142,14 @@
       const to = request.getResponseHeader("HX-Redirect");
       if (to) { window.location.assign(to); return; }
       if (request.status >= 400) { failed(request.responseText.slice(0, 300)); return; }
+      if ((request.getResponseHeader("Content-Type") || "").startsWith("application/json")) {
+        const addresses = JSON.parse(request.responseText).addresses;
+        bar.remove();
+        box.className = "file live";
+        state.textContent = "a feed of " + addresses.length + (addresses.length === 1 ? " page" : " pages");
+        send(addresses);
+        return;
+      }
       const part = document.createElement("template");
       part.innerHTML = request.responseText;
       const fresh = part.content.firstElementChild;
