@@ -73,6 +73,10 @@ bench-import: $(READY) ## Time an import against the model and the database alon
 drill: $(READY) ## Take each part away under load and write docs/drills.md
 	$(BIN)/python -m foreword_dev.drill --write docs/drills.md
 
+.PHONY: bench-metrics
+bench-metrics: $(READY) ## Measure what metrics cost a request; writes docs/performance.md
+	$(BIN)/python bench/instrumentation.py --write docs/performance.md
+
 .PHONY: openapi
 openapi: $(READY) ## Write docs/openapi.json from the code
 	$(BIN)/python -m gateway.openapi > docs/openapi.json

@@ -62,10 +62,10 @@ def main() -> int:
             _say(f"Calls: {load.done}, without an answer: {load.failed}")
             firing = ", ".join(f"{alert} ({severity})" for alert, severity in sorted(seen.firing()))
             _say(f"Firing: {firing}")
-            pictures = contact_sheet.draw(panels, given.out)
     except (ToolMissing, NotReady) as error:
         _say(str(error))
         return 1
+    pictures = contact_sheet.draw(panels, given.out)
     empty = [f"{panel.dashboard}: {panel.title}" for panel in panels if panel.is_empty]
     _say(f"{len(panels)} panels on {', '.join(str(path) for path in pictures)}")
     _say(f"Empty: {'; '.join(empty) or 'none'}")

@@ -100,9 +100,12 @@ def _stop(server: WSGIServer, thread: threading.Thread) -> None:
 
 
 def _listener(port: int) -> psutil.Process | None:
-    for one in psutil.net_connections("tcp"):
-        if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
-            return psutil.Process(one.pid)
+    try:
+        for one in psutil.net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid:
+                return psutil.Process(one.pid)
+    except psutil.NoSuchProcess:
+        return None  # it ended while it was looked for
     return None
 
 
