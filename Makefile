@@ -59,15 +59,19 @@ eval: $(READY) ## Judge ranking and stages on a log (LOG=folder) and write docs/
 	$(BIN)/foreword report $(if $(LOG),--log $(LOG))
 
 .PHONY: bench
-bench: bench-ranking bench-import ## Measure speed, as ratios within one run
+bench: bench-ranking bench-import bench-embed ## Measure speed, as ratios within one run
 
 .PHONY: bench-ranking
 bench-ranking: $(READY) ## Time the ranking function
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python bench/ranking.py
 
+.PHONY: bench-embed
+bench-embed: $(READY) ## Time the embedder against the bare model and the library; writes docs/performance.md
+	$(BIN)/python -m bench.embedding --write docs/performance.md
+
 .PHONY: bench-import
 bench-import: $(READY) ## Time an import against the model and the database alone; writes docs/performance.md
-	$(BIN)/python bench/import_log.py --write docs/performance.md
+	$(BIN)/python -m bench.import_log --write docs/performance.md
 
 .PHONY: drill
 drill: $(READY) ## Take each part away under load and write docs/drills.md

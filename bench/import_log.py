@@ -5,7 +5,7 @@ and in the same run encodes the same passages with the model directly and copies
 plain table. Machines are shared and speeds drift, so both sides of a ratio are measured within moments of
 each other and the median over the rounds is what counts.
 
-    python bench/import_log.py [--rounds 3] [--data FOLDER] [--write docs/performance.md]
+    python -m bench.import_log [--rounds 3] [--data FOLDER] [--write docs/performance.md]
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
-import platform
 import signal
 import socket
 import statistics
@@ -31,6 +30,7 @@ from typing import Any
 
 import orjson
 import psycopg
+from bench.page import machine, put_section, say
 
 from foreword_dev.sample_firm import SAMPLE
 from foreword_dev.settings import RunSettings
@@ -38,7 +38,6 @@ from foreword_dev.stack import Stack, running
 from recommender.extraction.passages import split_passages
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- import:begin -->", "<!-- import:end -->"
 LONG_CHARACTERS = 5_000
 LONG_ASSETS = 24
 COLUMNS = "at, received_at, identity_id, account_id, kind, asset_id, weight, message_key, event"
@@ -263,18 +262,9 @@ def own_stack() -> Iterator[tuple[Stack, Path]]:
             yield stack, folder
 
 
-def machine() -> str:
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    named = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    cpu = named[0] if named else platform.processor() or platform.machine()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cpu}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
-
-
 def section(pairs: Sequence[Pair], rounds: int, load: float) -> str:
     rows = "\n".join(pair.row() for pair in pairs)
-    return f"""{BEGIN}
-## Import
+    return f"""## Import
 
 `make bench-import`, {datetime.now(UTC):%Y-%m-%d}, {machine()}; load average before it {load:.1f}.
 Other work ran on the machine, so only the ratios mean anything: both sides were slowed alike, within moments
@@ -291,20 +281,7 @@ Medians of {rounds} rounds in turns; in brackets the lowest and highest ratio.
 - Signals are measured likewise, from the start of the command until the last is committed, and against COPY
   of the rows that came of them into a table with the same columns and no index.
 - Long texts are assets of {LONG_CHARACTERS:,} characters and more, cut into passages of at most 256 tokens.
-{END}"""
-
-
-def put_section(path: Path, text: str) -> None:
-    old = path.read_text() if path.exists() else "# What was measured\n"
-    if BEGIN in old and END in old:
-        new = old[: old.index(BEGIN)] + text + old[old.index(END) + len(END) :]
-    else:
-        new = old.rstrip("\n") + "\n\n" + text + "\n"
-    path.write_text(new)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+"""
 
 
 def main() -> None:
@@ -345,7 +322,7 @@ def main() -> None:
     text = section(pairs, given.rounds, load)
     print(text)
     if given.write is not None:
-        put_section(given.write, text)
+        put_section(given.write, "import", text)
 
 
 if __name__ == "__main__":

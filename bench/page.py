@@ -1,0 +1,32 @@
+"""What every benchmark writes: its section of docs/performance.md, the machine, progress on the way."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+
+def machine() -> str:
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    named = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    cpu = named[0] if named else platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cpu}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def put_section(path: Path, name: str, text: str) -> None:
+    """Write the part between the marks of `name` anew, or add it at the end."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    marked = f"{begin}\n{text.strip()}\n{end}"
+    old = path.read_text(encoding="utf-8") if path.exists() else "# What was measured\n"
+    if begin in old and end in old:
+        new = old[: old.index(begin)] + marked + old[old.index(end) + len(end) :]
+    else:
+        new = old.rstrip("\n") + "\n\n" + marked + "\n"
+    path.write_text(new, encoding="utf-8")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
