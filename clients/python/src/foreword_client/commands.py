@@ -32,6 +32,7 @@ from foreword_client.importing import (
     opened,
 )
 from foreword_client.importing import Progress as Places
+from foreword_client.opportunities import import_opportunities
 
 _ROW_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
@@ -62,9 +63,15 @@ def _key(given: str | None, data_dir: Path) -> str:
 @click.option(
     "--as", "stated", type=click.Choice(["assets", "signals"]), help="What the files hold, if unclear."
 )
+@click.option("--opportunities", is_flag=True, help="The files are CSVs of opportunities from a CRM.")
 @click.option("--restart", is_flag=True, help="Begin anew where an earlier import was stopped.")
 def import_files(
-    files: tuple[Path, ...], url: str, key: str | None, stated: Kind | None, restart: bool
+    files: tuple[Path, ...],
+    url: str,
+    key: str | None,
+    stated: Kind | None,
+    restart: bool,
+    opportunities: bool,
 ) -> None:
     """Import FILES of assets (NDJSON, CSV) and signals (NDJSON of Segment calls), plain or gzip.
 
@@ -79,12 +86,16 @@ def import_files(
     with Progress(*columns, console=console) as bars:
         for path in files:
             try:
-                kind = stated or kind_of(path)
+                kind = "table" if opportunities else stated or kind_of(path)
                 place = Places.key_of(path, url)
                 if restart:
                     places.save(place, None)
                 bar = bars.add_task(path.name, total=_size(path, kind))
-                report = import_file(client, path, kind, places, place, partial(bars.advance, bar))
+                if opportunities:
+                    report = import_opportunities(client, path)
+                    bars.advance(bar, path.stat().st_size)
+                else:
+                    report = import_file(client, path, kind, places, place, partial(bars.advance, bar))
             except FileUnreadable as error:
                 raise click.ClickException(str(error)) from error
             except ForewordUnavailable as error:
@@ -180,3 +191,54 @@ def email_batch(recipients: Path, out: Path, index: int, count: int, url: str, k
         raise click.ClickException(f"Foreword refused the batch: {error}") from error
     resumed = f", {report.resumed:,} of them before" if report.resumed else ""
     click.echo(f"{report.path.name}: {report.answered:,} answered{resumed}, {report.problems:,} refused.")
+
+
+@group.command("sync")
+@click.argument("address")
+@click.option("--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True)
+@click.option("--key", envvar="FOREWORD_KEY", help="Secret key; by default the one in <data dir>/keys.json.")
+@click.option("--status", type=click.Choice(["draft", "approved"]), default="draft", show_default=True)
+@click.option("--type", "kind", help="The type of all pages, such as blog; else guessed for each.")
+@click.option("--most", default=500, show_default=True, help="Pages that one run fetches at most.")
+@click.option("--pause", default=1.0, show_default=True, help="Seconds between two requests to a server.")
+@click.option("--allow-private", is_flag=True, help="Fetch from private addresses too: a firm's own network.")
+def sync_site(
+    address: str, url: str, key: str | None, status: str, kind: str | None, most: int, pause: float,
+    allow_private: bool,
+) -> None:  # fmt: skip
+    """Keep the pages that ADDRESS lists (RSS, Atom or a sitemap) as assets.
+
+    Run it again, by cron for instance: only what is new or has changed is fetched.
+    """
+    from foreword_client.syncing.polite_fetching import USER_AGENT, PoliteFetcher
+    from foreword_client.syncing.sync import ListingUnreadable, PageUnavailable, SyncState, sync
+    from servicekit.outbound import OutboundClient, OutboundPolicy
+
+    data_dir = Path(os.environ.get("FOREWORD_DATA_DIR", ".foreword"))
+    outbound = OutboundClient(
+        OutboundPolicy(allow_private=allow_private),
+        timeout_seconds=30.0,
+        max_bytes=50 * 1024 * 1024,
+        user_agent=USER_AGENT,
+    )
+    fields = {"status": status} | ({"type": kind} if kind else {})
+    console = Console(stderr=True)
+    try:
+        report = sync(
+            Client(url, _key(key, data_dir)),
+            PoliteFetcher(outbound, pause_seconds=pause),
+            SyncState(data_dir / "sync.json"),
+            address,
+            fields,
+            most=most,
+        )
+    except (PageUnavailable, ListingUnreadable) as error:
+        raise click.ClickException(f"{address} cannot be read: {error}.") from error
+    except ForewordUnavailable as error:
+        raise click.ClickException(f"{error} Run the same command again to go on.") from error
+    counts = ", ".join(f"{count:,} {name}" for name, count in sorted(report.results.items()))
+    console.print(f"{address}: {counts or 'nothing in it'}", highlight=False)
+    for problem in report.problems[:20]:
+        console.print(f"  {problem}", style="yellow", highlight=False, markup=False)
+    if report.problems:
+        sys.exit(1)
