@@ -21,17 +21,19 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 K8S = REPOSITORY / "k8s"
 OVERLAYS = ("dev", "production", "production-cnpg")
 _EXTRAS = ("monitoring", "valkey", "hpa-custom-metrics", "shared-snapshots", "email-batch")
+# Those that add readers of the database come before it: it says where they find its URL.
+_BEFORE = ("learning",)
 # Every database with every way in, once with all that may be added and once bare.
 _EDGES: tuple[tuple[str, ...], ...] = ((), ("ingress",), ("gateway-api",))
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     *(
-        (database, *edge, *extras)
+        (*(_BEFORE if extras else ()), database, *edge, *extras)
         for database in ("postgres-embedded", "postgres-external", "postgres-cnpg")
         for edge in _EDGES
         for extras in ((), _EXTRAS)
     ),
     ("postgres-external", "external-secrets"),
-    ("postgres-external", "external-secrets", *_EXTRAS, "production"),
+    (*_BEFORE, "postgres-external", "external-secrets", *_EXTRAS, "production"),
 )
 # What the schemas of Kubernetes itself do not know.
 CUSTOM_KINDS = {

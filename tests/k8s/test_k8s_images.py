@@ -1,6 +1,6 @@
 """The Dockerfiles keep our rules; where buildah is there, an image is built on an offline base and run.
 
-The base comes from Debian's archive: no registry is asked. Set FOREWORD_BUILD_IMAGES=1 to run the build, which
+The base comes from Debian's archive: no registry is asked. FOREWORD_BUILD_IMAGES=1 runs the build, which
 takes minutes; FOREWORD_IMAGES may name the services (default: gateway).
 """
 
@@ -85,8 +85,10 @@ def test_an_image_builds_on_an_offline_base_and_runs_as_nobody_special(tmp_path:
             "debootstrap",
             "--variant=minbase",
             "--include=python3,python3-venv,python-is-python3,ca-certificates",
-        ]
-        + ["stable", str(base), "http://deb.debian.org/debian"],
+            "stable",
+            str(base),
+            "http://deb.debian.org/debian",
+        ],
         check=True,
         capture_output=True,
     )

@@ -370,7 +370,8 @@ def test_indexed_jobs_have_as_many_shares_as_completions(manifests: list[Manifes
         job = cron["spec"]["jobTemplate"]["spec"]
         assert cron["spec"]["concurrencyPolicy"] == "Forbid"
         if job.get("completionMode") != "Indexed":
-            assert cron["spec"]["suspend"] is False
+            sleeps = cron["metadata"]["name"] == "calibration"  # until there are outcomes to learn from
+            assert cron["spec"]["suspend"] is sleeps
             continue
         indexed += 1
         assert cron["spec"]["suspend"] is True, "it is started by somebody"
