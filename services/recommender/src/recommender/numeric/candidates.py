@@ -76,10 +76,8 @@ class Pool:
 
     def popular(self, h: int) -> Rows:
         """By popularity at half-life h, those that nobody engaged with left out."""
-        popularity = self._behaviour.popularity
-        order = self._order("popular", h, self._behaviour.popular_rows(h), popularity[:, h])
-        liked: Rows = order[popularity[order, h] > 0]
-        return liked
+        popularity = self._behaviour.popularity[:, h]
+        return self._order("popular", h, self._behaviour.popular_rows(h), popularity, above=0.0)
 
     def fitting(self, stage: int) -> Rows:
         """By fit to a content stage, the popular ones first among equals."""
@@ -89,14 +87,24 @@ class Pool:
         """Newest first."""
         return self._order("fresh", 0, self._fresh, self._catalogue.published_at)
 
-    def _order(self, name: str, which: int, known: Rows, values: NDArray[np.floating]) -> Rows:
-        """The catalogue's own ordering, filtered; sorted anew where a filter leaves too little of it."""
+    def _order(
+        self,
+        name: str,
+        which: int,
+        known: Rows,
+        values: NDArray[np.floating],
+        above: float = -np.inf,
+    ) -> Rows:
+        """The catalogue's own ordering, filtered; sorted anew, of values over `above`, where a filter leaves
+        too little of it.
+        """
         key = (name, which)
         if key not in self._orders:
             order = known[self.eligible[known]]
             if len(order) < len(known) // 2:
                 rows = self.rows()
                 order = rows[top(values[rows], len(known))]
+                order = order[values[order] > above]
             self._orders[key] = order
         return self._orders[key]
 

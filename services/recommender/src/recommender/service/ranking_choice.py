@@ -20,7 +20,9 @@ RIDGE = 30.0
 SHARES = (0.0, 0.5, 0.8, 1.0)
 """How far the weights go from the ones that stood before to the fitted ones."""
 LEAST_GAIN = 1.005
-"""What a constant's new value must bring to replace the old one: less is chance."""
+"""What a new value must bring to replace the old one: less is chance."""
+MOST_WEIGHT = 1.5
+"""A plain weight stays below this: else a log that is a news feed would have freshness drown the stage."""
 
 Change = Callable[[RankingConfig], RankingConfig]
 Views = Mapping[str, tuple[TrainingCases, TrainingCases]]
@@ -104,16 +106,20 @@ def choose_ranking(
         if worth > best_worth * LEAST_GAIN:
             best, views, best_worth = candidate, own, worth
             tried[-1]["kept"] = True
-    return Chosen(_choose_weights(best, views, note), tried)
+    config, kept = _choose_weights(best, views, note)
+    for row in tried:
+        if row["what"] == kept:
+            row["kept"] = True
+    return Chosen(config, tried)
 
 
 def _choose_weights(
     config: RankingConfig, views: Views, note: Callable[[str, str, Mapping[str, float], float], None]
-) -> RankingConfig:
-    """Between the weights that stand and those fitted to all views alike."""
+) -> tuple[RankingConfig, str]:
+    """Between the weights that stand and those fitted to all views alike, and which step that was."""
     fitted = _fitted_weights(config, {v: early for v, (early, _) in views.items()})
     reference: dict[str, float] = {}
-    best, best_worth = config, 0.0
+    best, best_worth, chosen = config, 0.0, ""
     for share in SHARES:
         mixed = (1 - share) * np.asarray(config.weights) + share * fitted
         weights = tuple(round(float(w), 3) for w in mixed)
@@ -123,10 +129,12 @@ def _choose_weights(
         }
         reference = reference or figures
         worth = _worth(figures, reference)
-        note(f"{share:.0%} of the way to the fitted weights", "weights", figures, worth)
-        if worth > best_worth:
+        what = f"{share:.0%} of the way to the fitted weights"
+        note(what, "weights", figures, worth)
+        if worth > best_worth * LEAST_GAIN:
             best, best_worth = replace(config, weights=weights), worth
-    return best
+            chosen = what
+    return best, chosen
 
 
 def _fitted_weights(config: RankingConfig, views: Mapping[str, TrainingCases]) -> Floats:
@@ -144,7 +152,8 @@ def _fitted_weights(config: RankingConfig, views: Mapping[str, TrainingCases]) -
         before = scores_of(cases.values, {}, np.where(known, old, 0.0).tolist()).std()
         total += slopes * float(before / max(float(spread), 1e-9))
         counted += known
-    fitted: Floats = np.where(counted > 0, total / np.maximum(counted, 1.0), old)
+    mean = np.minimum(total / np.maximum(counted, 1.0), MOST_WEIGHT)
+    fitted: Floats = np.where(counted > 0, mean, old)
     return fitted
 
 

@@ -123,42 +123,44 @@ def prepare(
     return Prepared(request, interest, inputs, suppressed, shows, tier)
 
 
-def together_rows(scene: Scene, interests: list[Interest]) -> list[tuple[Floats, Floats, Floats]]:
-    """For each buyer float64 [A' + 1] three times: what their long and their recent engagements speak for,
-    and where a walk from any of these ends, relative to where it ends most.
-
-    Sparse products for all buyers; their rows are computed one by one, so they don't depend on each other.
+def together_rows(scene: Scene, interest: Interest) -> tuple[Floats, Floats, Floats]:
+    """float64 [A' + 1] three times, the last entry 0: what the long and the recent engagements speak for, and
+    where a walk from any of them ends, relative to where it ends most.
     """
     together, walk = scene.behaviour.together, scene.behaviour.walk
     size = together.shape[0]
-    if not size:
-        return [(np.zeros(1), np.zeros(1), np.zeros(1)) for _ in interests]
-    data, columns, lengths = [], [], []
-    for interest in interests:
-        index = scene.aligned.together_index[interest.rows]
-        known = index >= 0
-        for weights in (interest.long[known], interest.recent[known]):
-            data.append(weights / np.sqrt(max(1.0, float(weights.sum()))))
-            columns.append(index[known])
-            lengths.append(int(known.sum()))
-    spoken = _product(data, columns, lengths, together)
-    ends = _product([np.ones(n) for n in lengths[::2]], columns[::2], lengths[::2], walk)
-    ends /= np.maximum(ends.max(axis=1, keepdims=True), 1e-12)
-    return [(spoken[2 * i], spoken[2 * i + 1], ends[i]) for i in range(len(interests))]
+    index = scene.aligned.together_index[interest.rows]
+    known = index >= 0
+    if not size or not known.any():
+        return np.zeros(1), np.zeros(1), np.zeros(1)
+    index = index[known]
+    columns, strengths, counts = _entries(together, index)
+    spoken = [
+        _summed(columns, strengths * np.repeat(w / np.sqrt(max(1.0, float(w.sum()))), counts), size)
+        for w in (interest.long[known], interest.recent[known])
+    ]
+    columns, strengths, _ = _entries(walk, index)
+    ends = _summed(columns, strengths, size)
+    ends /= max(float(ends.max()), 1e-12)
+    return spoken[0], spoken[1], ends
 
 
-def _product(
-    data: list[Floats], columns: list[NDArray[np.int32]], lengths: list[int], matrix: sparse.csr_array
-) -> Floats:
-    """float64 [rows, A' + 1], the last column 0: the sparse rows given times the matrix."""
-    size = matrix.shape[0]
-    pointers = np.concatenate([[0], np.cumsum(lengths)])
-    rows = sparse.csr_array(
-        (np.concatenate(data), np.concatenate(columns), pointers), shape=(len(lengths), size)
-    )
-    dense = np.zeros((len(lengths), size + 1))
-    dense[:, :size] = (rows @ matrix).toarray()
-    return dense
+def _summed(columns: NDArray[np.int32], values: NDArray[np.floating], size: int) -> Floats:
+    """float64 [size + 1]: the values added up by column."""
+    return np.bincount(columns, weights=values, minlength=size + 1).astype(np.float64, copy=False)
+
+
+def _entries(
+    matrix: sparse.csr_array, rows: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
+    """Columns and values of these rows' entries, one row after the other, and how many each has: for the few
+    rows of one buyer quicker than a product of sparse matrices.
+    """
+    first = matrix.indptr[rows]
+    counts = matrix.indptr[rows + 1] - first
+    ends = np.cumsum(counts)
+    place = np.arange(ends[-1]) + np.repeat(first - ends + counts, counts)
+    return matrix.indices.take(place), matrix.data.take(place), counts
 
 
 def _languages(space: TextSpace, interest: Interest, language: str | None) -> Floats:

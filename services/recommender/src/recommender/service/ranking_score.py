@@ -67,18 +67,16 @@ class Pools:
 
 
 def prepare_all(scene: Scene, requests: Sequence[RankRequest]) -> list[Prepared]:
-    """Read each request's interest; the engaged-together part is one product for all of them."""
+    """Read each request's interest and what follows from it; one by one, so a batch is its single answers."""
     nobody = empty_profile()
-    interests = []
+    prepared = []
     for request in requests:
         if request.goal not in scene.config.goals:
             raise ValueError(f"unknown goal {request.goal!r}")
         profile = request.profile if request.personalise else nobody
-        interests.append(
-            read_interest(profile, scene.catalogue, scene.space, scene.config.interest, scene.now)
-        )
-    together = together_rows(scene, interests)
-    return [prepare(scene, r, t, i) for r, t, i in zip(requests, together, interests, strict=True)]
+        interest = read_interest(profile, scene.catalogue, scene.space, scene.config.interest, scene.now)
+        prepared.append(prepare(scene, request, together_rows(scene, interest), interest))
+    return prepared
 
 
 def find_candidates(
