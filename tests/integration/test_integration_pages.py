@@ -154,8 +154,7 @@ def test_segment(
     site.add_url_rule("/analytics-next/<path:name>", "library", lambda name: send_from_directory(umd, name))
     with serve(site) as url:
         chromium_page.goto(url)
-        chromium_page.wait_for_function("window.analytics && window.analytics.initialized")
-        for _ in range(50):
+        for _ in range(100):
             if len(firm.names()) >= 2:
                 break
             chromium_page.wait_for_timeout(100)
