@@ -4,8 +4,8 @@
 
 One gateway and one recommender in this process, on an embedded PostgreSQL and the sample's size of catalogue.
 Blocks of requests with metrics and without take turns; processor time of the serving thread is read, not the
-wall clock, and of each kind the least disturbed block counts. "Without" every counter, gauge and histogram does
-nothing.
+wall clock, and of each kind the least disturbed block counts. "Without" no counter, gauge or histogram does
+anything.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ def section(rows: list[tuple[str, list[float], list[float]]], rounds: int) -> st
         "## Cost of measuring",
         "",
         f"`make bench-metrics`, {datetime.now(UTC):%Y-%m-%d}: processor time of the serving thread for one",
-        f"recommendation, with metrics and without, {rounds} blocks of {_BLOCK} requests each, in turns; the least",
-        "disturbed block of each counts, and in brackets the medians, as other work ran on the machine.",
+        f"recommendation, with metrics and without, {rounds} blocks of {_BLOCK} requests each, in turns; the",
+        "least disturbed block of each counts. In brackets the medians, as other work ran on the machine.",
         "",
         "| service | with metrics | without | share of metrics | target |",
         "|---|---|---|---|---|",
