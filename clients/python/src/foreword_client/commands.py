@@ -233,7 +233,7 @@ def sync_site(
             most=most,
         )
     except (PageUnavailable, ListingUnreadable) as error:
-        raise click.ClickException(f"{address} cannot be read: {error}.") from error
+        raise click.ClickException(f"{address} cannot be read: {str(error).rstrip(chr(46))}.") from error
     except ForewordUnavailable as error:
         raise click.ClickException(f"{error} Run the same command again to go on.") from error
     counts = ", ".join(f"{count:,} {name}" for name, count in sorted(report.results.items()))

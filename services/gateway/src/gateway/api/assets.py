@@ -155,7 +155,8 @@ def routes(parts: Parts) -> tuple[Route, ...]:
                     },
                 ),
             ),
-            gives={200: _ROWS}, errors=(400, 413, 415, 422, 503), example="-F files=@whitepaper.pdf",
+            gives={200: (*_ROWS, Content(schema={"type": "object"}))}, errors=(400, 413, 415, 422, 503),
+            example="-F files=@whitepaper.pdf",
         ),
         Route(
             "POST", "/v1/assets:preview", "assets_preview", "Score a draft", "Assets", _READ, views.preview,
