@@ -149,6 +149,59 @@ def test_a_file_can_be_given_by_path_and_by_bytes(tmp_path: Path) -> None:
         (("[surge]", "[surges]"), "surge: missing"),
         (("[surge]", "[surges]"), "surges: unknown key"),
         (('name = "default"', "name = 3"), "name: must be a text that is not empty, not a number"),
+        (
+            ("most_signals = 5000", "most_signals = 0"),
+            "filter.most_signals: must be at least 1, is 0",
+        ),
+        (('ladder = ["A", "C", "D"]', 'ladder = ["A", "C", "Z"]'), "filter.ladder: unknown state 'Z'"),
+        (('ladder = ["A", "C", "D"]', 'ladder = "A"'), "filter.ladder: must be a list of texts"),
+        (
+            ('ladder = ["A", "C", "D"]', 'ladder = ["A", "D"]'),
+            "display.intent_states: must be the last states of filter.ladder",
+        ),
+        (
+            ('intent_states = ["C", "D"]', 'intent_states = ["C", "Q"]'),
+            "display.intent_states: unknown state 'Q'",
+        ),
+        (
+            ("demo_request  = 1.0", "demo_request = 1.5"),
+            "signals.powers.demo_request: must be above 0 and at most 1, is 1.5",
+        ),
+        (("demo_request  = 1.0", "demo_requst = 1.0"), "signals.powers.demo_requst: unknown signal type"),
+        (
+            ("least_outcomes = 200", "least_outcomes = 0"),
+            "calibration.least_outcomes: must be at least 1, is 0",
+        ),
+        (("horizon_days = 90.0", "horizon_days = 0"), "calibration.horizon_days: must be above 0, is 0"),
+        (("step_days = 15.0", "step_days = 0.1"), "calibration.step_days: must be at least 1, is 0.1"),
+        (("decay_days = [30.0]", "decay_days = []"), "calibration.decay_days: must hold numbers above 0"),
+        (("decay_days = [30.0]", "decay_days = [-3]"), "calibration.decay_days: must hold numbers above 0"),
+        (("folds = 5", "folds = 1"), "calibration.folds: must be at least 2, is 1"),
+        (("folds = 5", "fold = 5"), "calibration.fold: unknown key"),
+        (("[calibration]", "[calibrations]"), "calibration: missing"),
+        (
+            ("evidence_power = 0.6", "evidence_power = 1.1"),
+            "display.evidence_power: must be at least 0 and at most 1, is 1.1",
+        ),
+        (("temperature = 0.07", "temperature = 0"), "asset_stages.temperature: must be above 0, is 0"),
+        (("pseudo_count = 30.0", "pseudo_count = inf"), "asset_stages.pseudo_count: must be a finite number"),
+        (("p_value = 0.01", "p_value = 2"), "surge.p_value: must be above 0 and at most 1, is 2"),
+        (("D = 1.0\nK = 0.1", "D = 0\nK = 0.1"), "outcomes.opened.D: must be above 0, is 0"),
+        (("D = 1.0\nK = 0.1", "D = 1.0\nK = -0.1"), "outcomes.opened.K: must not be negative, is -0.1"),
+        (('from = "D"', 'from = "X"'), "outcomes.lost.from: unknown state 'X'"),
+        (
+            ('email_open = "Opened an email"', 'email_open = ""'),
+            "signals.labels.email_open: must be a text that is not empty, not a text",
+        ),
+        (("A = 0.04\nC = 0.013", "A = 0.04\nC = 0.013\nQ = 0.1"), "start.Q: unknown state"),
+        (
+            ("silence_fade_days = 90.0", "silence_fade_days = 0"),
+            "filter.silence_fade_days: must be above 0, is 0",
+        ),
+        (
+            ("[display.prevalence]", "[display.prevalence]\nodd = 3"),
+            "display.prevalence.odd: must be a table, not a number",
+        ),
     ],
 )
 def test_each_kind_of_mistake_is_named_with_its_place(edit: tuple[str, str], mistake: str) -> None:

@@ -173,6 +173,30 @@ def test_a_hundred_thousand_signals_leave_bounded_work() -> None:
     assert np.isfinite(p).all()
 
 
+def test_only_the_latest_signals_of_a_very_long_track_count() -> None:
+    model = dataclasses.replace(MODEL, filter=dataclasses.replace(MODEL.filter, most_signals=3))
+    story = [ago(day, "view_product") for day in (50, 40, 30, 20, 10)]
+    np.testing.assert_array_equal(estimate(*story, model=model), estimate(*story[2:], model=model))
+    prepared = prepare_tracks(model, Tracks.of(model, [story, story[:2]]), NOON)
+    assert np.diff(prepared.offsets).tolist() == [3, 2]
+    assert prepared.capped_count.tolist() == [2, 0]
+
+
+def test_whatever_the_model_silence_lets_nobody_climb() -> None:
+    """Also where customers are louder than deciders and readers louder than buyers."""
+    rates = MODEL.rates.copy()
+    rates[:, K] *= 50
+    rates[:, A] *= 20
+    loud = dataclasses.replace(MODEL, rates=rates)
+    days = np.array([0.0, 1, 5, 20, 60, 120, 300, 600])
+    for kind in ("view_educational", "demo_request", "careers"):
+        story = Tracks.of(loud, [[ago(0, kind)]] * len(days), 9.0)
+        path = filter_tracks(loud, story, NOON + days * SECONDS_PER_DAY)
+        for rungs in ([D], [C, D], [A, C, D]):
+            mass = path[:, rungs].sum(axis=1)
+            assert (np.diff(mass)[mass[:-1] > 1e-12] < 0).all()
+
+
 def test_looking_often_changes_nothing() -> None:
     start = estimate(ago(0, "demo_request"))[None, :]
     whole = silence_only(MODEL, start, np.zeros(1), np.array([20 * MONTH]), np.ones(1))
