@@ -9,6 +9,8 @@ from monitoring.rules import rule
 
 # Without the embedder recommendations go on; only new assets wait.
 _SERVICES = {"gateway": "page", "recommender": "page", "embedder": "ticket"}
+# A scrape that fails, as it may while a part is away, must not look like the part's return.
+_KEPT = "2m"
 
 
 def groups() -> list[dict[str, Any]]:
@@ -54,6 +56,7 @@ def _recommender_away() -> dict[str, Any]:
         "The gateway does not reach the recommender",
         "For a minute a gateway has had no answer from the recommender. Buyers are shown the last good "
         "answers or the static list, and signals are refused with 503 until it is back.",
+        keep=_KEPT,
     )
 
 
@@ -66,6 +69,7 @@ def _database_away() -> dict[str, Any]:
         "No recommender reaches the database",
         "For a minute the database has not answered. Recommendations are made from memory for nobody in "
         "particular, and signals and assets are refused until it is back.",
+        keep=_KEPT,
     )
 
 
@@ -78,6 +82,7 @@ def _embedder_away() -> dict[str, Any]:
         "No recommender reaches the embedder",
         "For two minutes the embedder has not answered. Recommendations go on; new assets wait for their "
         "vector, and text queries are answered without it.",
+        keep=_KEPT,
     )
 
 

@@ -18,11 +18,14 @@ def hurried(groups: Sequence[dict[str, Any]], *, times: float, every: str = "1s"
 
 
 def _hurried(rule: dict[str, Any], times: float) -> dict[str, Any]:
-    wait = rule.get("for")
-    if wait is None:
-        return rule
+    waits: dict[str, Any] = {
+        key: _shorter(rule[key], times) for key in ("for", "keep_firing_for") if key in rule
+    }
+    return {**rule, **waits}
+
+
+def _shorter(wait: str, times: float) -> str:
     found = re.fullmatch(r"(\d+)([smh])", wait)
     if found is None:
-        raise ValueError(f"{rule['alert']}: {wait} is no duration")
-    seconds = max(1, round(int(found[1]) * _SECONDS[found[2]] / times))
-    return {**rule, "for": f"{seconds}s"}
+        raise ValueError(f"{wait} is no duration of one unit")
+    return f"{max(1, round(int(found[1]) * _SECONDS[found[2]] / times))}s"

@@ -1,6 +1,6 @@
 """Monitoring on the real thing: names, panels, exemplars and logs under load, then a drill of each rung.
 
-One Foreword of its own, with Debian's Prometheus and Alertmanager over it, whose alerts wait a twentieth of
+One Foreword of its own, with Debian's Prometheus and Alertmanager over it, whose alerts wait a twelfth of
 their time. The drills take parts away for good, so they come last and in this order.
 """
 
@@ -35,7 +35,7 @@ from foreword_dev.stack import Stack, running
 from unit.monitoring.debian_tools import tool
 from unit.monitoring.metric_catalogue import names_in
 
-_HURRY = 20.0
+_HURRY = 12.0
 _SERVICES = ("gateway", "recommender", "embedder")
 _PERSON = "planted.person@people.example"
 _TRAIT = "Plantedia Namewell"
@@ -103,7 +103,7 @@ def watched() -> Iterator[Watched]:
         stand_in = stack.enter_context(cluster({name: one.service for name, one in ports.items()}))
         targets = {name: one.metrics for name, one in ports.items()} | {"cluster": stand_in}
         began = time.time()
-        seen = stack.enter_context(watching(targets, folder, times=_HURRY))
+        seen = stack.enter_context(watching(targets, folder, times=_HURRY, scrape_seconds=2))
         load = Load(started.url, started.keys["secret"], [_PERSON, "ann", "bob"])
         made = Watched(started, seen, load, database, began, spans)
         made.api.post("/v1/identify", {"userId": _PERSON, "traits": {"name": _TRAIT, "email": _PERSON}})
@@ -297,5 +297,5 @@ def _wait_for(watched: Watched, alert: str, severity: str) -> None:
 
 def _later(watched: Watched) -> set[str]:
     """Pages that are not inhibited, once what follows from a part's absence has had its time too."""
-    time.sleep(12)
+    time.sleep(15)
     return _pages(watched)
