@@ -149,34 +149,39 @@ def buyer_terms(
     aligned = behaviour.aligned(catalogue)
     # One buffer for all: a fresh one for each buyer would cost more in page faults than the product itself.
     gathered = np.empty((rows.shape[1], catalogue.vectors.shape[1]), dtype=np.float32)
+    language, scale = space.language.take(rows), space.inverse_norm.take(rows)[:, :, None]
+    index, together = aligned.index.take(rows), aligned.together_index.take(rows)
     for b, buyer in enumerate(buyers):
-        _text_terms(out[:, b], catalogue, space, config, buyer, rows[b], gathered)
-        _together_terms(out[:, b], aligned, buyer, rows[b])
+        if len(buyer.directions):
+            np.take(catalogue.vectors, rows[b], axis=0, out=gathered, mode="clip")
+            _text_terms(out[:, b], space, config, buyer, gathered, language[b], scale[b])
+        _together_terms(out[:, b], aligned, buyer, rows[b], index[b], together[b])
+        out[TERM_INDEX["language_match"], b] = buyer.language_share.take(language[b])
         if buyer.stage is not None:
             fits = catalogue.stage.take(rows[b], axis=0) @ (buyer.stage @ FIT_AND_NEXT).reshape(2, -1).T
             np.minimum(fits.T, 1.0, out=out[STAGE_TERMS, b])
     # Behaviour says nothing of an asset that hardly anyone has seen; what its text says counts apart.
     near = np.maximum(out[TERM_INDEX["interest_long"]], out[TERM_INDEX["interest_attention"]])
     np.multiply(near, unproven, out=out[TERM_INDEX["interest_unproven"]])
-    _trait_terms(out, catalogue, space, tags, buyers, rows)
+    _trait_terms(out, catalogue, tags, buyers, rows)
 
 
 def _text_terms(
     out: Floats,
-    catalogue: Catalogue,
     space: TextSpace,
     config: RankingConfig,
     buyer: BuyerInputs,
-    rows: Rows,
     gathered: F32,
+    language: NDArray[np.int32],
+    scale: F32,
 ) -> None:
-    if not len(buyer.directions):
-        return
+    """`gathered` float32 [K, d] are the candidates' vectors, `scale` [K, 1] what makes them of unit norm once
+    the mean of their `language` [K] is taken out.
+    """
     directions, asked = buyer.directions.T, len(buyer.asked)
-    np.take(catalogue.vectors, rows, axis=0, out=gathered, mode="clip")
     cosine = gathered @ directions  # [K, Q]
-    cosine -= (space.means @ directions).take(space.language.take(rows), axis=0)
-    cosine *= space.inverse_norm.take(rows)[:, None]
+    cosine -= (space.means @ directions).take(language, axis=0)
+    cosine *= scale
     np.minimum(np.maximum(cosine, ZERO, out=cosine), ONE, out=cosine)
     out[QUERY_TERMS[list(buyer.asked)]] = cosine[:, :asked].T
     if len(buyer.attention):
@@ -189,17 +194,27 @@ def _text_terms(
         np.minimum((share @ buyer.attention) / total, ONE, out=out[TERM_INDEX["interest_attention"]])
 
 
-def _together_terms(out: Floats, aligned: AlignedBehaviour, buyer: BuyerInputs, rows: Rows) -> None:
+def _together_terms(
+    out: Floats,
+    aligned: AlignedBehaviour,
+    buyer: BuyerInputs,
+    rows: Rows,
+    index: NDArray[np.int32],
+    together: NDArray[np.int32],
+) -> None:
+    """`index` [K] and `together` [K]: where the candidates stand in behaviour; an unknown one's -1 finds the
+    last entry of a strength, 0.
+    """
     for term, strengths, place, half in (
-        ("together", buyer.together, aligned.together_index, TOGETHER_HALF),
-        ("together_recent", buyer.together_recent, aligned.together_index, TOGETHER_HALF),
-        ("kindred", buyer.kindred, aligned.index, KINDRED_HALF),
+        ("together", buyer.together, together, TOGETHER_HALF),
+        ("together_recent", buyer.together_recent, together, TOGETHER_HALF),
+        ("kindred", buyer.kindred, index, KINDRED_HALF),
     ):
         if len(strengths) > 1:
-            raw = strengths.take(place.take(rows))  # an unknown asset's -1 finds the last entry, 0
+            raw = strengths.take(place)
             np.divide(raw, raw + half, out=out[TERM_INDEX[term]])
     if len(buyer.walk) > 1:
-        out[TERM_INDEX["walk"]] = buyer.walk.take(aligned.together_index.take(rows))
+        out[TERM_INDEX["walk"]] = buyer.walk.take(together)
     if buyer.place.any():
         expected = aligned.taste.take(rows, axis=0) @ buyer.place
         np.maximum(expected, ZERO, out=expected)
@@ -209,14 +224,12 @@ def _together_terms(out: Floats, aligned: AlignedBehaviour, buyer: BuyerInputs, 
 def _trait_terms(
     out: Floats,
     catalogue: Catalogue,
-    space: TextSpace,
     tags: TagTable,
     buyers: Sequence[BuyerInputs],
     rows: Rows,
 ) -> None:
     for b, buyer in enumerate(buyers):
         own = rows[b]
-        out[TERM_INDEX["language_match"], b] = buyer.language_share.take(space.language.take(own))
         carried = tags.of_row.take(own, axis=0)  # [K, MOST_TAGS]
         out[TERM_INDEX["tag_affinity"], b] = tags.mean(buyer.affinity, own, carried)
         if buyer.persona >= MISMATCHED:
