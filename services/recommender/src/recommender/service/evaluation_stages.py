@@ -100,7 +100,7 @@ def evaluate_stages(
 def _seen(model: StageModel, kinds: SignalKinds, seed: int, plan: StagePlan) -> _Market:
     market = simulate_market(plan.accounts, plan.days, np.random.default_rng(seed))
     days = np.arange(plan.first, plan.last, plan.step, dtype=np.float64)
-    histories = [_history(model, kinds, account) for account in market]
+    histories = [history_of(model, kinds, account) for account in market]
     opened = np.array([account.opened_at for account in market])
     shots = take_snapshots(model, histories, EPOCH + DAY * days, with_outcomes=False)
     until = EPOCH + DAY * plan.days
@@ -115,7 +115,7 @@ def _seen(model: StageModel, kinds: SignalKinds, seed: int, plan: StagePlan) -> 
     )
 
 
-def _history(model: StageModel, kinds: SignalKinds, account: SimulatedAccount) -> AccountHistory:
+def history_of(model: StageModel, kinds: SignalKinds, account: SimulatedAccount) -> AccountHistory:
     """As the product would map the events; what it has no row for says nothing."""
     names = [kinds.stage_signal_of(kinds.kind_of_event(event), of_type) for event, of_type, *_ in ACTIONS]
     of = np.array([-1 if n is None else model.signal_index.get(n, -1) for n in names], dtype=np.int64)
