@@ -267,3 +267,12 @@ def test_the_preview_shows_every_theme(site: Site, chromium_page: Page, width: i
     assert said == []
     policy = site.gateway.client.get("/widget/preview").headers["Content-Security-Policy"]
     assert "unsafe" not in policy
+
+
+def test_without_consent_nobody_is_named(site: Site, chromium_page: Page) -> None:
+    site.show(chromium_page, anonymous_id="a-1", consent="contextual")
+    expect(chromium_page.locator(WIDGET).get_by_role("link", name="Title 1")).to_be_visible()
+    asked = site.sent("/v1/recommendations")[0]
+    assert asked.get("anonymous_id") is None
+    chromium_page.wait_for_timeout(1700)
+    assert {event["anonymousId"][:2] for event in site.impressions()} == {"w-"}

@@ -181,3 +181,15 @@ def test_a_link_of_one_kind_is_no_link_of_another() -> None:
             other(token)
     with pytest.raises(NotFound):
         sealer.open_view(token[:-2] + "AA")
+
+
+def test_whoever_does_not_want_to_be_known_gets_a_block_for_anybody(gateway: Gateway) -> None:
+    answer = block(gateway, consent="none")
+    assert answer.status_code == 200
+    assert gateway.recommender.last()["path"] == "/v1/recommendations"
+    asked = orjson.loads(gateway.recommender.last()["body"])
+    assert not {"user_id", "send_id", "slot"} & {name for name, value in asked.items() if value is not None}
+    assert "open.gif" not in answer.text
+    link = re.search(r"/c/([^\"]+)", answer.text)
+    assert link is not None
+    assert ClickSealer(PROJECT_SECRET).open(link[1]).user_id is None

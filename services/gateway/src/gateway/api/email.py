@@ -95,11 +95,13 @@ class EmailViews:
     def _answer(self, asked: EmailBlockRequest, caller: Caller | None) -> dict[str, Any] | Response:
         """The slot's answer, or the recommender's refusal; without a recommender what all are shown."""
         base_url = base_of_links(self._parts)
-        left_out = {"user_token", "consent", *_LOOKS}
+        # Whoever does not want to be known gets what anybody would, and nothing is kept of it.
+        nobody = asked.user_id is None and asked.anonymous_id is None
+        left_out = {"user_token", "consent", *_LOOKS} | ({"send_id", "slot"} if nobody else set())
         document = asked.model_dump(mode="json", exclude=left_out, exclude_unset=True)
         document |= {"channel": "email", "count": asked.count, "placement": asked.placement}
         try:
-            upstream = self._ask(document)
+            upstream = self._ask("/v1/recommendations" if nobody else "/v1/email/slots", document)
             if 400 <= upstream.status < 500:
                 return relay.answer(upstream)
             answer = self._answers.read(upstream)
@@ -107,11 +109,11 @@ class EmailViews:
             return self._answers.fall_back(asked, caller, base_url)
         return self._answers.finish(asked, caller, answer, base_url)
 
-    def _ask(self, document: dict[str, Any]) -> UpstreamResponse:
+    def _ask(self, path: str, document: dict[str, Any]) -> UpstreamResponse:
         upstream = self._parts.recommender.call(
             "email_slot",
             "POST",
-            "/v1/email/slots",
+            path,
             body=dumps(document),
             headers=_POSTED,
             timeout_seconds=self._parts.settings.recommendation_timeout_seconds,
@@ -136,7 +138,7 @@ class EmailViews:
             asked.accent,
         )
         view_url = f"{base_url}/e/{sealer.seal_view(view)}"
-        if not answer["items"]:
+        if not answer["items"] or (asked.user_id is None and asked.anonymous_id is None):
             return view_url, None
         opening = EmailOpening(
             asked.send_id,

@@ -56,7 +56,7 @@ img{flex:none;width:6.4em;height:100%;object-fit:cover;border-radius:calc(var(--
   const nobody = "w-" + random(); // of this page view alone, kept nowhere
 
   class Recommendations extends HTMLElement {
-    static observedAttributes = ["placement", "count", "user-id", "user-token", "anonymous-id", "key", "answer", "asset"];
+    static observedAttributes = ["placement", "count", "user-id", "user-token", "anonymous-id", "key", "answer", "asset", "consent"];
 
     connectedCallback() {
       if (!this.shadowRoot) {
@@ -160,9 +160,12 @@ img{flex:none;width:6.4em;height:100%;object-fit:cover;border-radius:calc(var(--
       if (this.getAttribute("asset")) asked.context.asset_id = this.getAttribute("asset");
       const user = this.getAttribute("user-id");
       const token = this.getAttribute("user-token");
-      const anonymous = this.anonymousId;
-      if (user && token) Object.assign(asked, { user_id: user, user_token: token });
-      if (anonymous) asked.anonymous_id = anonymous;
+      if (this.consent !== "profile") asked.consent = this.consent;
+      else {
+        const anonymous = this.anonymousId;
+        if (user && token) Object.assign(asked, { user_id: user, user_token: token });
+        if (anonymous) asked.anonymous_id = anonymous;
+      }
       const response = await fetch(this.base + "/v1/recommendations", {
         method: "POST",
         headers: { "Content-Type": "application/json", Authorization: "Bearer " + this.getAttribute("key") },
@@ -172,6 +175,11 @@ img{flex:none;width:6.4em;height:100%;object-fit:cover;border-radius:calc(var(--
       });
       if (!response.ok) throw new Error(response.status);
       return response.json();
+    }
+
+    /* none, contextual or profile: how far the answer may know the reader. */
+    get consent() {
+      return this.getAttribute("consent") || "profile";
     }
 
     get base() {
@@ -252,7 +260,7 @@ img{flex:none;width:6.4em;height:100%;object-fit:cover;border-radius:calc(var(--
         event: "Recommendation Viewed",
         messageId: "view-" + answer.recommendation_id + "-" + item.id,
         timestamp: new Date().toISOString(),
-        anonymousId: this.anonymousId || nobody,
+        anonymousId: (this.consent === "profile" && this.anonymousId) || nobody,
         properties: {
           recommendation_id: answer.recommendation_id,
           asset_id: item.id,
@@ -262,7 +270,7 @@ img{flex:none;width:6.4em;height:100%;object-fit:cover;border-radius:calc(var(--
         },
         context: { page: { url: location.href.slice(0, 2000) } },
       };
-      if (this.getAttribute("user-id")) event.userId = this.getAttribute("user-id");
+      if (this.consent === "profile" && this.getAttribute("user-id")) event.userId = this.getAttribute("user-id");
       this.waiting.push(event);
       this.tell("foreword:viewed", { recommendation_id: answer.recommendation_id, item });
       clearTimeout(this.flushing);
