@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ class TrackedSignal:
     source: Literal["publishable", "secret"]
     agent: str = ""
     privacy_control: str | None = None
+    proven_users: tuple[str, ...] = ()
 
 
 class SignalRelay:
@@ -45,6 +47,8 @@ class SignalRelay:
             # A header is latin-1 without line ends; a stranger's agent may be anything.
             "X-Buyer-Agent": signal.agent.encode("ascii", "replace").decode()[:500],
         }
+        if signal.proven_users:  # JSON in ASCII, as a header must be
+            headers["X-Proven-Users"] = json.dumps(signal.proven_users)
         if signal.privacy_control is not None:
             headers["Sec-GPC"] = signal.privacy_control[:5]
         try:

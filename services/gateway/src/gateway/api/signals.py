@@ -12,6 +12,7 @@ from contract.signals import MAX_BATCH_BYTES, MAX_EVENT_BYTES, TrackingBatch, Tr
 from gateway import bodies, relay
 from gateway.access import Caller
 from gateway.parts import Parts
+from gateway.proofs import proven_users
 from gateway.routing import Content, Keyed, Open, Parameter, Route, View
 from gateway.settings import GatewaySettings
 from gateway.signal_relay import TrackedSignal
@@ -75,6 +76,7 @@ class SignalViews:
             # must not pass for a crawler. What the buyer used then stands in the event's context.
             agent=request.headers.get("User-Agent", "") if caller.is_publishable else "",
             privacy_control=request.headers.get("Sec-GPC"),
+            proven_users=proven_users(body, self._parts.keys.project_secret) if caller.is_publishable else (),
         )
         answer = self._parts.signals.send(signal, timeout_seconds=self._parts.settings.signal_timeout_seconds)
         return json_response(_SUCCESS) if answer.status == 200 else relay.answer(answer)

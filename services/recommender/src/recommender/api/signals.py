@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import orjson
 from flask import Blueprint, Response, request
 
 from recommender.domain.events import CALLS
@@ -30,6 +31,8 @@ def blueprint(signals: SignalService, clock: Clock) -> Blueprint:
                 received_at=received_at(clock),
                 agent=request.headers.get("X-Buyer-Agent"),
                 opted_out=request.headers.get("Sec-GPC") == "1",
+                trusted=request.headers.get("X-Signal-Source") != "publishable",
+                proven_users=_proven_users(),
             )
         )
         return json_response(
@@ -41,6 +44,17 @@ def blueprint(signals: SignalService, clock: Clock) -> Blueprint:
         )
 
     return routes
+
+
+def _proven_users() -> frozenset[str]:
+    """User ids whose token the gateway has checked, as a JSON list."""
+    try:
+        stated = orjson.loads(request.headers.get("X-Proven-Users", "[]"))
+    except orjson.JSONDecodeError as error:
+        raise BadRequest("X-Proven-Users must be a JSON list.", code="header_invalid") from error
+    if not isinstance(stated, list):
+        raise BadRequest("X-Proven-Users must be a JSON list.", code="header_invalid")
+    return frozenset(one for one in stated if isinstance(one, str))
 
 
 def received_at(clock: Clock) -> datetime:

@@ -42,6 +42,8 @@ class SignalRequest:
     received_at: datetime
     agent: str | None
     opted_out: bool
+    trusted: bool = True
+    proven_users: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class SignalService:
             agent=request.agent,
             opted_out=request.opted_out,
             is_bot=self._is_bot,
+            trusted=request.trusted,
+            proven_users=request.proven_users,
         )
         call = None if request.call in {"batch", "import"} else request.call
         events: list[Event] = []

@@ -23,7 +23,8 @@ def identities_of(connection: sa.Connection, external_id: str) -> tuple[set[int]
     buyers = {
         int(row[0])
         for row in connection.exec_driver_sql(
-            "SELECT DISTINCT buyer_id FROM recommender.identities WHERE external_id = %s", (external_id,)
+            "SELECT DISTINCT buyer_id FROM recommender.identities WHERE external_id = %(id)s OR claimed_id = %(id)s",
+            {"id": external_id},
         )
     }
     found: list[tuple[int, Identity]] = []
@@ -88,8 +89,10 @@ def _scrub(connection: sa.Connection, external_ids: Sequence[str]) -> None:
     connection.exec_driver_sql(
         "UPDATE recommender.signals SET event = event "
         "- CASE WHEN event->>'anonymousId' = ANY(%(ids)s) THEN ARRAY['anonymousId'] ELSE ARRAY[]::text[] END "
+        "- CASE WHEN event->>'userId' = ANY(%(ids)s) THEN ARRAY['userId'] ELSE ARRAY[]::text[] END "
         "- CASE WHEN event->>'previousId' = ANY(%(ids)s) THEN ARRAY['previousId'] ELSE ARRAY[]::text[] END "
-        "WHERE event->>'anonymousId' = ANY(%(ids)s) OR event->>'previousId' = ANY(%(ids)s)",
+        "WHERE event->>'anonymousId' = ANY(%(ids)s) OR event->>'previousId' = ANY(%(ids)s) "
+        "OR event->>'userId' = ANY(%(ids)s)",
         {"ids": list(external_ids)},
     )
 

@@ -1,24 +1,18 @@
-"""Identities, buyers and accounts: finding or making them, and applying what events say of them."""
+"""Identities, buyers and accounts: finding them, or making them with who claimed them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
-from recommender.domain.events import Event
-from recommender.domain.identities import (
-    DatedTraits,
-    Identity,
-    consent_rank,
-    links_earlier,
-    merge_traits,
-)
+from recommender.domain.identities import DatedTraits, Identity, merge_traits
+
+# No client can send it: ids hold printable characters only.
+UNPROVEN = "\x01unproven:"
 
 
 class IdentityGone(Exception):
@@ -40,18 +34,30 @@ def erased(connection: sa.Connection, wanted: Sequence[Identity]) -> set[Identit
     return {by_hash[bytes(row[0])] for row in rows}
 
 
-def _select(connection: sa.Connection, wanted: Sequence[Identity]) -> dict[Identity, int]:
+def _select(connection: sa.Connection, wanted: Sequence[Identity]) -> dict[Identity, tuple[int, str | None]]:
+    """→ (identity id, who claimed it without a proof)."""
     rows = connection.exec_driver_sql(
-        "SELECT i.kind, i.external_id, i.identity_id FROM recommender.identities i JOIN "
+        "SELECT i.kind, i.external_id, i.identity_id, i.claimed_by FROM recommender.identities i JOIN "
         "unnest(%(kinds)s::text[], %(ids)s::text[]) AS t(kind, external_id) USING (kind, external_id)",
         {"kinds": [w.kind for w in wanted], "ids": [w.external_id for w in wanted]},
     )
-    return {Identity(row[0], row[1]): int(row[2]) for row in rows}
+    return {Identity(row[0], row[1]): (int(row[2]), row[3]) for row in rows}
 
 
-def ensure(connection: sa.Connection, wanted: Sequence[Identity], now: datetime) -> dict[Identity, int]:
-    """Find or make these identities (sorted, distinct), each new one with a buyer of its own. → ids."""
-    known = _select(connection, wanted)
+def ensure(
+    connection: sa.Connection, wanted: Sequence[Identity], now: datetime, claims: Mapping[Identity, str]
+) -> dict[Identity, int]:
+    """Find or make these identities (sorted, distinct), each new one with a buyer of its own. → ids.
+
+    `claims` says by whom an identity is claimed without a proof; any other is vouched for, and takes the place
+    of one that was only claimed.
+    """
+    found = _select(connection, wanted)
+    taken = [one for one, (_, claimed_by) in found.items() if claimed_by is not None and one not in claims]
+    if taken:
+        _set_aside(connection, [found.pop(one)[0] for one in taken])
+    _require_same_claims({one: claimed_by for one, (_, claimed_by) in found.items()}, claims)
+    known = {one: identity_id for one, (identity_id, _) in found.items()}
     missing = [identity for identity in wanted if identity not in known]
     if not missing:
         return known
@@ -64,13 +70,14 @@ def ensure(connection: sa.Connection, wanted: Sequence[Identity], now: datetime)
     )
     buyer_ids = [int(row[0]) for row in made]
     rows = connection.exec_driver_sql(
-        "INSERT INTO recommender.identities (kind, external_id, buyer_id) "
-        "SELECT * FROM unnest(%(kinds)s::text[], %(ids)s::text[], %(buyers)s::bigint[]) ORDER BY 1, 2 "
-        "ON CONFLICT (kind, external_id) DO NOTHING RETURNING buyer_id",
+        "INSERT INTO recommender.identities (kind, external_id, buyer_id, claimed_by) "
+        "SELECT * FROM unnest(%(kinds)s::text[], %(ids)s::text[], %(buyers)s::bigint[], %(claims)s::text[]) "
+        "ORDER BY 1, 2 ON CONFLICT (kind, external_id) DO NOTHING RETURNING buyer_id",
         {
             "kinds": [m.kind for m in missing],
             "ids": [m.external_id for m in missing],
             "buyers": buyer_ids,
+            "claims": [claims.get(m) for m in missing],
         },
     )
     unused = set(buyer_ids) - {int(row[0]) for row in rows}
@@ -78,36 +85,86 @@ def ensure(connection: sa.Connection, wanted: Sequence[Identity], now: datetime)
         connection.exec_driver_sql(
             "DELETE FROM recommender.buyers WHERE buyer_id = ANY(%s)", (sorted(unused),)
         )
-    known |= _select(connection, missing)
+    found = _select(connection, missing)
+    _require_same_claims({one: claimed_by for one, (_, claimed_by) in found.items()}, claims)
+    known |= {one: identity_id for one, (identity_id, _) in found.items()}
     if len(known) < len(wanted):
         raise IdentityGone("an identity was erased while its signals were being stored")
     return known
 
 
+def _require_same_claims(found: Mapping[Identity, str | None], claims: Mapping[Identity, str]) -> None:
+    """Somebody else may have made an identity since the claims were looked at: then look again."""
+    if any(found[one] != claims.get(one) for one in found if one.kind == "user"):
+        raise IdentityGone("an identity was claimed while its signals were being stored")
+
+
+def _set_aside(connection: sa.Connection, identity_ids: Sequence[int]) -> None:
+    """Take a name from identities that were only claimed; they keep their signals under another one."""
+    connection.exec_driver_sql(
+        "UPDATE recommender.identities SET kind = 'anonymous', claimed_id = external_id, claimed_by = NULL, "
+        "external_id = %s || identity_id WHERE identity_id = ANY(%s)",
+        (UNPROVEN, sorted(identity_ids)),
+    )
+
+
 def ensure_accounts(
-    connection: sa.Connection, wanted: Mapping[str, DatedTraits], now: datetime
+    connection: sa.Connection,
+    wanted: Mapping[str, DatedTraits],
+    now: datetime,
+    claims: Mapping[str, str],
 ) -> dict[str, int]:
-    """Find or make accounts by their external ids; of the traits given the latest win. → ids."""
+    """Find or make accounts by their external ids; of the traits given the latest win. → ids.
+
+    `claims` as for `ensure`, by the account's name.
+    """
     if not wanted:
         return {}
     names = sorted(wanted)
-    rows = connection.exec_driver_sql(
-        "SELECT external_id, account_id FROM recommender.accounts WHERE external_id = ANY(%s)", (names,)
-    )
-    known = {row[0]: int(row[1]) for row in rows}
-    missing = [name for name in names if name not in known]
+    found = _select_accounts(connection, names)
+    taken = [name for name, (_, claimed_by) in found.items() if claimed_by is not None and name not in claims]
+    if taken:
+        connection.exec_driver_sql(
+            "UPDATE recommender.accounts SET claimed_id = external_id, claimed_by = NULL, "
+            "external_id = %s || account_id WHERE account_id = ANY(%s)",
+            (
+                UNPROVEN,
+                sorted(found.pop(name)[0] for name in taken),
+            ),
+        )
+    missing = [name for name in names if name not in found]
     if missing:
         connection.exec_driver_sql(
-            "INSERT INTO recommender.accounts (external_id, created_at) SELECT name, %(now)s "
-            "FROM unnest(%(names)s::text[]) AS name ORDER BY name ON CONFLICT (external_id) DO NOTHING",
-            {"names": missing, "now": now},
+            "INSERT INTO recommender.accounts (external_id, created_at, claimed_by) SELECT name, %(now)s, by "
+            "FROM unnest(%(names)s::text[], %(claims)s::text[]) AS t(name, by) ORDER BY name "
+            "ON CONFLICT (external_id) DO NOTHING",
+            {"names": missing, "now": now, "claims": [claims.get(name) for name in missing]},
         )
-        rows = connection.exec_driver_sql(
-            "SELECT external_id, account_id FROM recommender.accounts WHERE external_id = ANY(%s)", (missing,)
-        )
-        known |= {row[0]: int(row[1]) for row in rows}
+        found |= _select_accounts(connection, missing)
+    if any(claimed_by != claims.get(name) for name, (_, claimed_by) in found.items()):
+        raise IdentityGone("an account was claimed while its signals were being stored")
     _merge_account_traits(connection, {name: wanted[name] for name in names if wanted[name]})
-    return known
+    return {name: account_id for name, (account_id, _) in found.items()}
+
+
+def _select_accounts(connection: sa.Connection, names: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+    rows = connection.exec_driver_sql(
+        "SELECT external_id, account_id, claimed_by FROM recommender.accounts WHERE external_id = ANY(%s)",
+        (list(names),),
+    )
+    return {row[0]: (int(row[1]), row[2]) for row in rows}
+
+
+def claimants(
+    connection: sa.Connection, users: Sequence[str], accounts: Sequence[str]
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """→ (user id → who claimed it, account → who claimed it), None for those that a server vouched for."""
+    found_users = _select(connection, [Identity("user", user) for user in users]) if users else {}
+    found_accounts = _select_accounts(connection, accounts) if accounts else {}
+    return (
+        {one.external_id: claimed_by for one, (_, claimed_by) in found_users.items()},
+        {name: claimed_by for name, (_, claimed_by) in found_accounts.items()},
+    )
 
 
 def _merge_account_traits(connection: sa.Connection, said: Mapping[str, DatedTraits]) -> None:
@@ -122,216 +179,6 @@ def _merge_account_traits(connection: sa.Connection, said: Mapping[str, DatedTra
     connection.exec_driver_sql(
         "UPDATE recommender.accounts SET traits = %s::jsonb WHERE external_id = %s", merged
     )
-
-
-@dataclass(slots=True)
-class _Row:
-    """An identity's facts while they are being merged."""
-
-    identity_id: int
-    external_id: str
-    buyer_id: int
-    linked_user: str | None
-    linked_at: datetime | None
-    account_id: int | None
-    account_name: str | None
-    account_at: datetime | None
-    traits: dict[str, Any]
-    consent: Any
-    consent_at: datetime | None
-    opted_out_at: datetime | None
-    linked_to: int | None = None
-    changed: bool = field(default=False)
-
-
-def _has_facts(event: Event) -> bool:
-    return (
-        event.call in {"identify", "group", "alias"}
-        or event.group_id is not None
-        or event.consent is not None
-        or event.opted_out
-    )
-
-
-def apply_facts(
-    connection: sa.Connection,
-    events: Sequence[Event],
-    known: Mapping[Identity, int],
-    accounts: Mapping[str, int],
-) -> set[int]:
-    """Merge traits, accounts, consent and links. → buyers that were touched beyond their own signals."""
-    telling = [event for event in events if _has_facts(event)]
-    if not telling:
-        return set()
-    touched = sorted(
-        {
-            known[identity]
-            for event in telling
-            for identity in (
-                Identity("user", event.user_id or ""),
-                Identity("anonymous", event.anonymous_id or ""),
-                Identity("user", event.previous_id or ""),
-                Identity("anonymous", event.previous_id or ""),
-            )
-            if identity in known
-        }
-    )
-    rows = _lock_rows(connection, touched)
-    merges: list[tuple[int, int]] = []
-    for event in telling:
-        _apply_event(event, rows, known, accounts, merges)
-    before = {row.identity_id: row.buyer_id for row in rows.values()}
-    _write_rows(connection, [row for row in rows.values() if row.changed])
-    return _regroup(connection, rows, before, merges)
-
-
-def _lock_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, _Row]:
-    found = connection.exec_driver_sql(
-        "SELECT i.identity_id, i.external_id, i.buyer_id, u.external_id, i.linked_at, i.account_id, "
-        "g.external_id, i.account_at, i.traits, i.consent, i.consent_at, i.opted_out_at, i.linked_to "
-        "FROM recommender.identities i LEFT JOIN recommender.identities u ON u.identity_id = i.linked_to "
-        "LEFT JOIN recommender.accounts g ON g.account_id = i.account_id "
-        "WHERE i.identity_id = ANY(%s) ORDER BY i.identity_id FOR UPDATE OF i",
-        (list(ids),),
-    )
-    rows = {int(row[0]): _Row(*row) for row in found}
-    if len(rows) < len(ids):
-        raise IdentityGone("an identity was erased while its signals were being stored")
-    return rows
-
-
-def _apply_event(
-    event: Event,
-    rows: Mapping[int, _Row],
-    known: Mapping[Identity, int],
-    accounts: Mapping[str, int],
-    merges: list[tuple[int, int]],
-) -> None:
-    user = rows.get(known.get(Identity("user", event.user_id or ""), 0))
-    anonymous = rows.get(known.get(Identity("anonymous", event.anonymous_id or ""), 0))
-    subject = user or anonymous
-    if subject is None:
-        return
-    if event.call == "identify" and event.traits:
-        at = event.at.timestamp()
-        merged = merge_traits(subject.traits, {key: (value, at) for key, value in event.traits.items()})
-        subject.traits, subject.changed = merged, True
-    # Of two accounts at one moment the name decides: ids depend on the order of arrival.
-    if event.group_id is not None and (
-        subject.account_at is None
-        or (event.at, event.group_id) > (subject.account_at, subject.account_name or "")
-    ):
-        subject.account_id, subject.account_name = accounts[event.group_id], event.group_id
-        subject.account_at, subject.changed = event.at, True
-    if event.consent is not None and (
-        subject.consent_at is None
-        or consent_rank(event.at, event.consent) > consent_rank(subject.consent_at, subject.consent)
-    ):
-        subject.consent, subject.consent_at, subject.changed = event.consent, event.at, True
-    if event.opted_out and (subject.opted_out_at is None or event.at > subject.opted_out_at):
-        subject.opted_out_at, subject.changed = event.at, True
-    if event.call == "identify" and user is not None and anonymous is not None:
-        _link(anonymous, user, event.at)
-    if event.call == "alias" and user is not None and event.previous_id is not None:
-        previous_anonymous = rows[known[Identity("anonymous", event.previous_id)]]
-        previous_user = rows[known[Identity("user", event.previous_id)]]
-        _link(previous_anonymous, user, event.at)
-        if previous_user is not user:
-            merges.append((previous_user.identity_id, user.identity_id))
-
-
-def _link(anonymous: _Row, user: _Row, at: datetime) -> None:
-    if links_earlier(at, user.external_id, anonymous.linked_at, anonymous.linked_user):
-        anonymous.linked_to, anonymous.linked_user = user.identity_id, user.external_id
-        anonymous.linked_at, anonymous.changed = at, True
-
-
-def _write_rows(connection: sa.Connection, rows: Sequence[_Row]) -> None:
-    if rows:
-        connection.exec_driver_sql(
-            "UPDATE recommender.identities SET linked_to = %s, linked_at = %s, account_id = %s, account_at = %s, "
-            "traits = %s::jsonb, consent = %s::jsonb, consent_at = %s, opted_out_at = %s WHERE identity_id = %s",
-            [
-                (
-                    row.linked_to,
-                    row.linked_at,
-                    row.account_id,
-                    row.account_at,
-                    orjson.dumps(row.traits).decode(),
-                    None if row.consent is None else orjson.dumps(row.consent).decode(),
-                    row.consent_at,
-                    row.opted_out_at,
-                    row.identity_id,
-                )
-                for row in rows
-            ],
-        )
-
-
-def _regroup(
-    connection: sa.Connection,
-    rows: Mapping[int, _Row],
-    before: Mapping[int, int],
-    merges: Sequence[tuple[int, int]],
-) -> set[int]:
-    """Let links and merges decide which buyer each identity belongs to. → buyers whose log changed."""
-    touched = set(before.values())
-    if merges or any(row.changed and row.linked_to is not None for row in rows.values()):
-        _lock_buyers(connection, list(rows))
-    for identity_id, other_id in merges:
-        pair = connection.exec_driver_sql(
-            "SELECT buyer_id FROM recommender.identities WHERE identity_id = ANY(%s) ORDER BY identity_id",
-            ([identity_id, other_id],),
-        )
-        buyers = sorted({int(row[0]) for row in pair})
-        if len(buyers) == 2:
-            connection.exec_driver_sql(
-                "UPDATE recommender.identities SET buyer_id = %s WHERE buyer_id = %s", tuple(buyers)
-            )
-            touched |= set(buyers)
-    linked = [row.identity_id for row in rows.values() if row.changed and row.linked_to is not None]
-    if linked:
-        connection.exec_driver_sql(
-            "UPDATE recommender.identities i SET buyer_id = u.buyer_id FROM recommender.identities u "
-            "WHERE u.identity_id = i.linked_to AND i.identity_id = ANY(%s) AND i.buyer_id <> u.buyer_id",
-            (linked,),
-        )
-    now_in = connection.exec_driver_sql(
-        "SELECT DISTINCT buyer_id FROM recommender.identities WHERE identity_id = ANY(%s)", (list(rows),)
-    )
-    touched |= {int(row[0]) for row in now_in}
-    connection.exec_driver_sql(
-        "DELETE FROM recommender.buyers b WHERE buyer_id = ANY(%(ids)s) AND NOT EXISTS "
-        "(SELECT FROM recommender.identities i WHERE i.buyer_id = b.buyer_id)",
-        {"ids": sorted(touched)},
-    )
-    connection.exec_driver_sql(
-        "UPDATE recommender.buyers b SET account_id = (SELECT i.account_id FROM recommender.identities i "
-        "JOIN recommender.accounts g USING (account_id) WHERE i.buyer_id = b.buyer_id AND i.account_at IS NOT NULL "
-        'ORDER BY i.account_at DESC, g.external_id COLLATE "C" DESC LIMIT 1) WHERE buyer_id = ANY(%(ids)s)',
-        {"ids": sorted(touched)},
-    )
-    return touched
-
-
-def _lock_buyers(connection: sa.Connection, identity_ids: Sequence[int]) -> None:
-    """Lock the buyers of these identities: two merges at once could each move what the other is moving to."""
-    locked: set[int] = set()
-    while True:
-        found = {
-            int(row[0])
-            for row in connection.exec_driver_sql(
-                "SELECT DISTINCT buyer_id FROM recommender.identities WHERE identity_id = ANY(%s)",
-                (list(identity_ids),),
-            )
-        }
-        if found <= locked:
-            return
-        connection.exec_driver_sql(
-            "SELECT FROM recommender.buyers WHERE buyer_id = ANY(%s) ORDER BY buyer_id FOR NO KEY UPDATE",
-            (sorted(found),),
-        )
-        locked |= found
 
 
 def mark_stale(connection: sa.Connection, identity_ids: set[int], buyer_ids: set[int]) -> None:

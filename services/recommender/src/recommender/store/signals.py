@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from recommender.domain.events import OUTCOMES, Event
 from recommender.domain.identities import Identity, merge_traits
-from recommender.store import identities
+from recommender.store import claims, identities, identity_facts
 from recommender.store.assets import asset_ids_by_url
 
 
@@ -45,17 +45,20 @@ def identity_of(event: Event) -> Identity:
 
 def record(connection: sa.Connection, events: Sequence[Event], now: datetime) -> RecordOutcome:
     """Append what is new, merge who is who, mark the buyers' profiles stale. The caller commits."""
-    fresh = _take_keys(connection, events)
-    duplicates = len(events) - len(fresh)
+    new = _take_keys(connection, events)
+    duplicates = len(events) - len(new)
+    settled = claims.settle(connection, new)
+    fresh = settled.events
     wanted = _all_identities(fresh)
     erased = identities.erased(connection, wanted)
     kept = [e for event in fresh if (e := _without(event, erased)) is not None] if erased else fresh
     if not kept:
         return RecordOutcome(0, duplicates, len(fresh))
-    known = identities.ensure(connection, _all_identities(kept) if erased else wanted, now)
+    named = _all_identities(kept) if erased else wanted
+    known = identities.ensure(connection, named, now, settled.users)
     owners = _owners(kept, known)
-    accounts = identities.ensure_accounts(connection, _account_traits(kept), now)
-    moved = identities.apply_facts(connection, kept, known, accounts)
+    accounts = identities.ensure_accounts(connection, _account_traits(kept), now, settled.accounts)
+    moved = identity_facts.apply_facts(connection, kept, known, accounts)
     _append(connection, kept, owners, accounts)
     identities.mark_stale(connection, set(owners), moved)
     return RecordOutcome(len(kept), duplicates, len(fresh) - len(kept))
@@ -133,7 +136,7 @@ def _take_keys(connection: sa.Connection, events: Sequence[Event]) -> list[Event
     return [e for e in events if first[e.message_key] is e and e.message_key in new]
 
 
-_COLUMNS = "at, received_at, identity_id, account_id, kind, asset_id, weight, message_key, event"
+_COLUMNS = "at, received_at, identity_id, account_id, kind, asset_id, weight, message_key, event, page"
 
 
 def _append(
@@ -162,6 +165,8 @@ def _append(
                     repr(e.weight),
                     e.message_key,
                     e.raw.decode().replace("\\", "\\\\"),  # JSON holds no line end and no tab as they are
+                    # Kept for the asset that may come to this page.
+                    "\\N" if asset_id is not None or e.page is None else _copied(e.page),
                 )
             )
         )
