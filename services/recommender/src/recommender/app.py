@@ -29,6 +29,7 @@ from recommender.extraction.sandbox import Sandbox
 from recommender.service import webhooks as webhook_service
 from recommender.service.asset_stages import AssetStageEstimator, load_prototypes
 from recommender.service.assets import AssetService
+from recommender.service.attribution import Attributor
 from recommender.service.buyer_view import BuyerReader
 from recommender.service.buyers import BuyerService
 from recommender.service.calibration_keeper import CalibrationKeeper
@@ -195,11 +196,13 @@ def create_app(
     search = SearchService(engine, replica, encoder, clock, meters.catalogue.search_seconds)
     uploads = AssetUpload(assets, sandbox)
     coverage = CoverageService(engine, replica, clock)
+    attributor = Attributor(engine)
     canary = Canary(replica, clock, meters.catalogue.recall)
     census = Census(engine, recent, estimator, coverage, clock, meters.business)
     loops += [
         loop("census", census.step, settings.census_seconds),
         loop("canary", canary.step, _CANARY_SECONDS),
+        loop("attribute", attributor.step, settings.reconcile_seconds),
         loop("remember", answers_log.flush, _REMEMBER_SECONDS),
     ]
     previews = PreviewService(
@@ -280,6 +283,7 @@ def create_app(
         "census": census,
         "canary": canary,
         "answers_log": answers_log,
+        "attributor": attributor,
     }
     if background:
         threading.Thread(target=start, name="start", daemon=True).start()
