@@ -1,4 +1,4 @@
-"""`python -m recommender.commands.choose_display`: which power of the shown evidence suits simulated stages best.
+"""`python -m recommender.commands.choose_display`: which power of the shown evidence suits simulated stages.
 
 Markets other than those that `docs/quality.md` reports on. Log-loss of consideration or decision against the
 hidden readiness, snapshots weighed so that intent is as frequent as the configured prevalence.
