@@ -20,7 +20,7 @@ Manifest = dict[str, Any]
 REPOSITORY = Path(__file__).resolve().parents[2]
 K8S = REPOSITORY / "k8s"
 OVERLAYS = ("dev", "production", "production-cnpg")
-_EXTRAS = ("monitoring", "valkey", "hpa-custom-metrics", "shared-snapshots", "email-batch")
+_EXTRAS = ("monitoring", "valkey", "hpa-custom-metrics", "shared-snapshots", "email-batch", "tracing")
 # Those that add readers of the database come before it: it says where they find its URL.
 _BEFORE = ("learning",)
 # Every database with every way in, once with all that may be added and once bare.

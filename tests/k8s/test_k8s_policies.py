@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Any
@@ -515,3 +516,24 @@ def test_prometheus_may_reach_what_it_is_told_to_scrape() -> None:
     assert {w["metadata"]["name"] for w in _selected(manifests, policy["spec"]["podSelector"])} == set(
         SETTINGS
     )
+
+
+def test_the_public_web_is_all_that_is_outside(manifests: list[Manifest]) -> None:
+    """Whatever a policy lets out by address leads to no private network, but for those who must."""
+    for policy in _of(manifests, "NetworkPolicy"):
+        blocks = [
+            peer["ipBlock"]
+            for rule in policy["spec"].get("egress", [])
+            for peer in rule["to"]
+            if "ipBlock" in peer
+        ]
+        if policy["metadata"]["name"] in {"services-to-database", "database-egress"}:
+            continue
+        for block in blocks:
+            network = ipaddress.ip_network(block["cidr"])
+            if network.version == 4:
+                left_out = [ipaddress.ip_network(one) for one in block["except"]]
+                for private in ("10.0.0.1", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"):
+                    assert any(ipaddress.ip_address(private) in one for one in left_out), private
+            else:
+                assert ipaddress.ip_address("fd00::1") not in network
