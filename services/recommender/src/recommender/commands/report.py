@@ -103,6 +103,8 @@ def report(
         found = evaluate_stages(load_stage_model(), load_signal_kinds(), markets, said=steps.say)
         stages_file.write_text(json.dumps(found, indent=1) + "\n")
     stages = json.loads(stages_file.read_text()) if stages_file.exists() else None
+    if stages is not None and "summary" not in stages:
+        raise click.ClickException(f"{stages_file} is of an older version: run with --part stages first.")
     if stages is not None:
         draw_stages(stages["summary"], figures)
     out.write_text(_document(ranked, stages, figures, fresh=fresh))
