@@ -57,7 +57,7 @@ def build() -> click.Group:
 
 
 def _read_secrets() -> None:
-    """A command reads its secrets from where a service does: files named like the variables they stand for."""
+    """A command reads its secrets where a service does: from files named like their variables."""
     folder = Path(os.environ.get("FOREWORD_SECRETS_DIR", ""))
     if folder.name and folder.is_dir():
         for path in folder.iterdir():
