@@ -58,13 +58,15 @@ def stages_over_time(points: Sequence[tuple[datetime, Mapping[str, float]]]) -> 
                     f'height="{height:.1f}"><title>{at:%d %b %Y}: {name} {height / plot:.0%}</title></rect>'
                 )
         if position % max(1, len(points) // 6) == 0:
+            last = position == len(points) - 1  # centred, it would be cut off at the edge
             out.append(
-                f'<text class="axis" x="{x + step * 0.4:.1f}" y="{_HEIGHT - 6}" text-anchor="middle">'
+                f'<text class="axis" x="{x + step * (0.8 if last else 0.4):.1f}" y="{_HEIGHT - 6}" '
+                f'text-anchor="{"end" if last else "middle"}">'
                 f"{at:%b %Y}</text>"
             )
-    first, last = points[0], points[-1]
+    first, final = points[0], points[-1]
     label = escape(
-        f"Stages from {first[0]:%d %b %Y} ({_top(first[1])}) to {last[0]:%d %b %Y} ({_top(last[1])})"
+        f"Stages from {first[0]:%d %b %Y} ({_top(first[1])}) to {final[0]:%d %b %Y} ({_top(final[1])})"
     )
     return Markup(  # noqa: S704 - numbers, and text that is escaped
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
