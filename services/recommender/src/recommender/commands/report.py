@@ -104,7 +104,8 @@ def report(
         stages_file.write_text(json.dumps(found, indent=1) + "\n")
     stages = json.loads(stages_file.read_text()) if stages_file.exists() else None
     if stages is not None and "summary" not in stages:
-        raise click.ClickException(f"{stages_file} is of an older version: run with --part stages first.")
+        click.echo(f"{stages_file} is of an older version and left out: run --part stages.", err=True)
+        stages = None
     if stages is not None:
         draw_stages(stages["summary"], figures)
     out.write_text(_document(ranked, stages, figures, fresh=fresh))
