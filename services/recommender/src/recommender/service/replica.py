@@ -112,6 +112,8 @@ class CatalogueReplica:
                 or builder.needs_compaction
             ):
                 current = None
+                # A large catalogue is read at once and worked on for longer than a transaction may idle.
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
                 estimator = self._make_estimator(live_model)
                 builder = CatalogueBuilder(_dimension_of(connection, live_model), live_model)
             started = time.perf_counter()
