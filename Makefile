@@ -33,6 +33,13 @@ test: $(READY) ## Run the whole test suite
 test-unit: $(READY) ## Run the fast tests: no torch, no database, no processes
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not model" tests/unit tests/architecture
 
+.PHONY: fuzz
+fuzz: $(READY) ## Send generated requests to a running Foreword (KEY=…, SECONDS=3600 for about 50,000)
+	PYTHONPATH=tests/contract SCHEMATHESIS_HOOKS=schemathesis_hooks $(BIN)/schemathesis \
+	  --config-file tests/contract/schemathesis.toml run $(or $(URL),http://127.0.0.1:8080)/openapi.json \
+	  --header "Authorization: Bearer $(KEY)" --phases coverage,fuzzing --max-time $(or $(SECONDS),3600) \
+	  --continue-on-failure --warnings off
+
 .PHONY: lint
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .
