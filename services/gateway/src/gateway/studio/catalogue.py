@@ -108,9 +108,6 @@ class Catalogue:
     def coverage(self) -> Document:
         return self._get("studio_coverage", "/v1/coverage")
 
-    def recommend(self, asked: Document) -> Document:
-        return self._post("studio_recommend", "/v1/recommendations", asked)
-
     def recommend_many(self, asked: list[Document]) -> list[Document]:
         body = b"\n".join(orjson.dumps(one) for one in asked)
         answer = self._send("studio_recommend", "POST", "/v1/recommendations:batch", body, {}, seconds=30.0)

@@ -100,14 +100,21 @@ def blueprint(desk: Desk) -> Blueprint:
         return {"months": _MONTHS, "month": _months_ago(), "now": desk.clock()}
 
     def _standing(key: Document) -> dict[str, Any]:
-        """What would be recommended, and the stage, at the moment that the slider asks for."""
+        """What would be recommended, and the stage, at the moment that the slider asks for.
+
+        As a preview: what colleagues look at must not count as what buyers were answered.
+        """
         ago = _months_ago()
         at = None if ago == 0 else desk.clock() - ago * _STEP
         asked = {**key, "count": 5, "explain": "summary", "placement": "studio"}
         if at is not None:
             asked["as_of"] = at.isoformat()
         try:
-            return {"answer": desk.catalogue.recommend(asked), "at": at or desk.clock(), "problem": ""}
+            return {
+                "answer": desk.catalogue.try_placement({}, asked),
+                "at": at or desk.clock(),
+                "problem": "",
+            }
         except ForewordError as error:
             return {"answer": None, "at": at or desk.clock(), "problem": error.detail}
 
