@@ -138,7 +138,7 @@ def test_thirty_files_are_read_and_three_say_in_words_why_not(
         paths.append(tmp_path / name)
     page = studio.open("/upload")
     page.locator("input[type=file]").set_input_files(paths)
-    expect(page.locator("[data-upload-summary]")).to_have_text("30 of 30 files read", timeout=120_000)
+    expect(page.locator("[data-upload-summary]")).to_have_text("30 of 30 files read", timeout=240_000)
     failed = page.locator(".file.failed")
     assert failed.count() == 3, failed.all_inner_texts()
     for name in ("studio-broken.pdf", "studio-locked.pdf", "studio-no-word.docx"):
