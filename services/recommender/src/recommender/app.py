@@ -144,6 +144,7 @@ def create_app(
         meters.catalogue.backlog,
         meters.catalogue.oldest_seconds,
         meters.catalogue.servable_seconds,
+        keep_old_vectors_seconds=settings.keep_old_vectors_days * 86_400.0,
     )
     failures = meters.loop_failures
 

@@ -26,6 +26,9 @@ class RecommenderSettings(Settings):
     stages_file: Path | None = Field(None, description="A firm's own stages.toml.")
     ranking_file: Path | None = Field(None, description="A firm's own ranking.toml or learnt ranking.")
     reconcile_seconds: float = Field(2.0, gt=0, description="Pause between looks for missing embeddings.")
+    keep_old_vectors_days: float = Field(
+        7.0, ge=0, description="How long vectors of the model before are kept after a change of model."
+    )
     fold_seconds: float = Field(0.5, gt=0, description="Pause between looks for stale profiles.")
     learn_seconds: float = Field(20.0, gt=0, description="Pause between looks at the log for new behaviour.")
     census_seconds: float = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import sqlalchemy as sa
 from prometheus_client import Gauge, Histogram
 
@@ -16,6 +18,8 @@ from servicekit import logs
 from servicekit.errors import UpstreamUnavailable
 
 _BLOCK = 32
+_FORGOTTEN = 5_000
+_FORGETTING = timedelta(minutes=10)
 
 
 class Reconciler:
@@ -30,6 +34,8 @@ class Reconciler:
         backlog: Gauge,
         oldest_seconds: Gauge,
         servable_seconds: Histogram,
+        *,
+        keep_old_vectors_seconds: float,
     ) -> None:
         self._engine = engine
         self._encoder = encoder
@@ -38,6 +44,8 @@ class Reconciler:
         self._backlog = backlog
         self._oldest = oldest_seconds
         self._servable = servable_seconds
+        self._keep_seconds = keep_old_vectors_seconds
+        self._forgot_at: datetime | None = None
         self._log = logs.get("recommender")
 
     def step(self) -> None:
@@ -53,9 +61,28 @@ class Reconciler:
             live = read_head(connection)[1]
             if live != model_id and embeddings.promote_model(connection, model_id):
                 self._log.info("model_promoted", model=model_id, before=live)
+            live = read_head(connection)[1]
+        if live == model_id:  # while another is on its way, nothing is thrown away
+            self._forget_old_models(model_id)
         self._replica.catch_up()
         self._replica.refresh_stages()
         self._report()
+
+    def _forget_old_models(self, model_id: str) -> None:
+        """Now and then, as it reads the whole table; in blocks, so that no transaction is long."""
+        now = self._clock()
+        if self._forgot_at is not None and now - self._forgot_at < _FORGETTING:
+            return
+        self._forgot_at = now
+        while True:
+            with self._engine.begin() as connection:
+                deleted = embeddings.forget_old_models(
+                    connection, model_id, keep_seconds=self._keep_seconds, limit=_FORGOTTEN
+                )
+            if deleted:
+                self._log.info("old_vectors_deleted", vectors=deleted)
+            if deleted < _FORGOTTEN:
+                return
 
     def _report(self) -> None:
         with self._engine.connect() as connection:

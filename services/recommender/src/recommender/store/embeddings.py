@@ -240,9 +240,38 @@ def promote_model(connection: sa.Connection, model_id: str) -> bool:
     ).scalar_one()
     if live is not None and missing:
         return False
-    connection.exec_driver_sql("UPDATE recommender.catalogue_head SET live_model = %s", (model_id,))
+    connection.exec_driver_sql(
+        "UPDATE recommender.catalogue_head SET previous_model = live_model, promoted_at = now(), "
+        "live_model = %s",
+        (model_id,),
+    )
     advance_head(connection, head + 1)
     return True
+
+
+def forget_old_models(
+    connection: sa.Connection, coming: str, *, keep_seconds: float, limit: int = 5_000
+) -> int:
+    """Delete vectors of models that serve no more. → how many, at most `limit`.
+
+    Kept are those of the live model, of the `coming` one, and for `keep_seconds` after a promotion those of
+    the model before, so that a promotion can be taken back without embedding anything again.
+    """
+    kept = (
+        "SELECT live_model FROM recommender.catalogue_head WHERE live_model IS NOT NULL "
+        "UNION ALL SELECT %(coming)s UNION ALL SELECT previous_model FROM recommender.catalogue_head WHERE previous_model IS NOT NULL "
+        "AND promoted_at > now() - make_interval(secs => %(keep)s)"
+    )
+    values = {"coming": coming, "keep": keep_seconds, "limit": limit}
+    connection.exec_driver_sql(
+        f"DELETE FROM recommender.prototype_embeddings WHERE model_id NOT IN ({kept})", values
+    )
+    deleted = connection.exec_driver_sql(
+        "DELETE FROM recommender.embeddings WHERE ctid = ANY(ARRAY(SELECT ctid FROM recommender.embeddings "
+        f"WHERE model_id NOT IN ({kept}) LIMIT %(limit)s))",
+        values,
+    )
+    return int(deleted.rowcount)
 
 
 def load_prototypes(connection: sa.Connection, model_id: str, digest: bytes) -> bytes | None:
