@@ -220,8 +220,9 @@ def _fit(
     bounds = [(None, None), *[(0.0, None)] * falling, *[(None, None)] * (x.shape[1] - falling)]
     begin = np.zeros(x.shape[1] + 1)
     begin[0] = np.log(base / (1.0 - base))
-    stop = {"maxiter": 300, "ftol": 1e-8}
-    found = minimize(loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options=stop).x
+    found = minimize(
+        loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-8}
+    ).x
     return Calibration(
         names=falling_names(model) + resting_names(model),
         mean=mean,
