@@ -66,6 +66,10 @@ class Scene:
 def scene(stack: Stack, api: Api) -> Iterator[Scene]:
     mark = uuid.uuid4().hex[:8]
     read, probe = f"quillwort-{mark}-read", f"quillwort-{mark}-probe"
+    fillers = [f"filler-{mark}-{number}" for number in range(30)]
+    for asset_id in fillers:  # enough that a stranger is never shown the probe for want of anything else
+        text = f"A text about {asset_id}, a subject that many read and that nobody here has to do with."
+        assert api.put_asset(asset_id, summary=text, body=text, type="blog", status="approved").status == 201
     for asset_id in (read, probe):
         stored = api.put_asset(
             asset_id, title=f"Quillwort, {asset_id}", summary=SUBJECT, body=SUBJECT, type="whitepaper",
@@ -86,7 +90,7 @@ def scene(stack: Stack, api: Api) -> Iterator[Scene]:
             )
     assert api.post("/v1/batch", {"batch": events}).status == 200
     yield made
-    for asset_id in (read, probe):
+    for asset_id in (read, probe, *fillers):
         api.send("DELETE", f"/v1/assets/{quote(asset_id)}")
 
 
