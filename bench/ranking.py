@@ -1,9 +1,10 @@
 """Times the ranking: a block of 256 buyers with 200 candidates each, and single buyers, on one core.
 
-Each step is measured in turns with a yardstick, the bare arithmetic that no ranking by vectors can do without:
-gather 200 vectors a buyer, multiply them with 14 directions (recent and long interest, twelve engagements) and
-partition the sums. Other work on the machine slows both alike, so the ratios hold where the milliseconds don't.
-Time of the processor, not of the clock; set OPENBLAS_NUM_THREADS=1 (`make bench-ranking` does).
+Each step is measured in turns with a yardstick, the bare arithmetic that no ranking by vectors can do
+without: gather 200 vectors a buyer, multiply them with 14 directions (recent and long interest, twelve
+engagements) and partition the sums. Other work on the machine slows both alike, so the ratios hold where the
+milliseconds don't. Time of the processor, not of the clock; set OPENBLAS_NUM_THREADS=1 (`make bench-ranking`
+does).
 """
 
 from __future__ import annotations

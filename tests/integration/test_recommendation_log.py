@@ -102,7 +102,8 @@ def test_signals_quote_what_was_shown(recommender: Rig) -> None:
     found = recommender.rows(
         "SELECT array_position(l.asset_ids, s.asset_id), l.propensity IS NULL OR l.chance_rank <> "
         "array_position(l.asset_ids, s.asset_id) OR l.propensity > 0 FROM recommender.signals s "
-        "JOIN recommender.recommendation_log l ON l.recommendation_id = s.event->'properties'->>'recommendation_id' "
+        "JOIN recommender.recommendation_log l "
+        "ON l.recommendation_id = s.event->'properties'->>'recommendation_id' "
         "WHERE s.kind = 'click'"
     )
     assert found == [(2, True)]

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         Overrides win (tests and the composition root use them).
         """
         folder = Path(os.environ.get("FOREWORD_SECRETS_DIR", ""))
-        secrets = {"_secrets_dir": folder} if folder.name and folder.is_dir() else {}
+        secrets: dict[str, Any] = {"_secrets_dir": folder} if folder.name and folder.is_dir() else {}
         try:
             return cls(**secrets, **overrides)
         except ValidationError as error:
