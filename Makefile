@@ -27,7 +27,7 @@ run: $(READY) ## Start Foreword with the sample firm; Ctrl-C stops it
 
 .PHONY: test
 test: $(READY) ## Run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the fast tests: no torch, no database, no processes
