@@ -217,6 +217,23 @@ def test_files_of_several_forms_with_a_broken_one_among_them(recommender: Rig) -
     assert again[0]["result"] == "unchanged"
 
 
+def test_an_upload_may_ask_to_replace_nothing(recommender: Rig) -> None:
+    form = {"base_url": "https://www.example.com/", "status": "approved"}
+    text = b"# Handbook\n\nWho closes which door, and what the night shift does when an alarm goes off."
+    assert upload(recommender, ("handbook.md", text), **form)[0]["result"] == "stored"
+    data = {"files": (io.BytesIO(b"# Other\n\nAnother text altogether."), "handbook.md"), **form}
+    answer = recommender.client.post(
+        "/v1/assets:upload",
+        data={**data, "status": "draft"},
+        content_type="multipart/form-data",
+        headers={"If-None-Match": "*"},
+    )
+    [refused] = answer.get_json()["results"]
+    assert (refused["result"], refused["code"]) == ("failed", "asset_exists")
+    kept = recommender.client.get("/v1/assets/handbook").get_json()
+    assert (kept["status"], kept["title"] != "Other") == ("approved", True)
+
+
 def test_a_file_that_does_not_say_where_it_is_published(recommender: Rig) -> None:
     plain = ("Report #3.txt", b"A report about the market of cold chain monitoring.")
     assert upload(recommender, plain)[0]["code"] == "url_missing"

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from werkzeug.datastructures import MultiDict
 
 from gateway.studio import charts, display
-from gateway.studio.drafted_rows import as_drafts
+from gateway.studio.drafted_rows import as_drafts, identifiers
 from gateway.studio.editing import fields_of, read_tags
 from gateway.studio.goals import MARKETING, OPERATIONS, Counted, OwnFigures
 from gateway.studio.people import valid_email, valid_password
@@ -42,6 +42,12 @@ def test_every_row_of_a_list_becomes_a_draft(separator: str) -> None:
     assert [row[2] for row in rows(made)] == ["status", "draft", "draft"]
     added, _ = as_drafts(b'title,url\n"a, b",https://a.example\nshort\n')
     assert rows(added)[1:] == [["a, b", "https://a.example", "draft"], ["short", "", "draft"]]
+
+
+def test_the_ids_of_a_list_are_known_before_it_is_sent() -> None:
+    data = "title; ID ;url\nA; guide;https://a.example\nB;;https://b.example\nC;guide;x\nshort\nD;map;y\n"
+    assert identifiers(data.encode("utf-8-sig")) == ["guide", "map"]
+    assert identifiers(b"title,url\nA,https://a.example\n") == []
 
 
 def test_what_is_no_list_says_so() -> None:

@@ -40,6 +40,13 @@ class Catalogue:
     def asset(self, asset_id: str) -> Document:
         return self._get("studio_asset", f"/v1/assets/{segment(asset_id)}")
 
+    def exists(self, asset_id: str) -> bool:
+        try:
+            self.asset(asset_id)
+        except errors.NotFound:
+            return False
+        return True
+
     def search(self, text: str, count: int, filter_: Document | None = None) -> list[Document]:
         more = {"filter": orjson.dumps(filter_).decode()} if filter_ else {}
         found: list[Document] = self._get("studio_search", "/v1/search", q=text, count=count, **more)["items"]
@@ -58,7 +65,14 @@ class Catalogue:
             self._parts.fallback.forget(asset_id)
 
     def upload(
-        self, name: str, data: bytes, media_type: str, base_url: str, url: str | None = None
+        self,
+        name: str,
+        data: bytes,
+        media_type: str,
+        base_url: str,
+        url: str | None = None,
+        *,
+        replace: bool,
     ) -> Document:
         """One file, stored as a draft. → the row of the answer: stored, or why not."""
         form: dict[str, str | tuple[str, bytes, str]] = {
@@ -74,7 +88,7 @@ class Catalogue:
             "POST",
             "/v1/assets:upload",
             body,
-            {"Content-Type": content_type},
+            {"Content-Type": content_type, **({} if replace else {"If-None-Match": "*"})},
             seconds=self._settings.stream_timeout_seconds,
         )
         results: list[Document] = self._document(answer)["results"]

@@ -12,6 +12,34 @@ _SEPARATORS = ",;\t|"
 
 def as_drafts(data: bytes) -> tuple[bytes, str]:
     """→ (the same rows with `status` draft, their media type). Raises `BadRequest` when it is no table."""
+    head, rows = _table(data)
+    names = _names(head)
+    place = names.index("status") if "status" in names else len(names)
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*head[:place], "status", *head[place + 1 :]])
+    for row in rows:
+        padded = [*row, *[""] * (len(names) - len(row))]
+        writer.writerow([*padded[:place], "draft", *padded[place + 1 :]])
+    return out.getvalue().encode(), "text/csv"
+
+
+def identifiers(data: bytes) -> list[str]:
+    """The ids of its rows, each once, in their order. Raises `BadRequest` when it is no table."""
+    head, rows = _table(data)
+    names = _names(head)
+    if "id" not in names:
+        return []
+    place = names.index("id")
+    return list(dict.fromkeys(row[place].strip() for row in rows if len(row) > place and row[place].strip()))
+
+
+def _names(head: list[str]) -> list[str]:
+    return [name.strip().lower() for name in head]
+
+
+def _table(data: bytes) -> tuple[list[str], list[list[str]]]:
+    """→ (column names, rows with something in them)"""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -25,12 +53,4 @@ def as_drafts(data: bytes) -> tuple[bytes, str]:
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     if len(rows) < 2:
         raise BadRequest("The table needs a line of column names and at least one row.", code="csv_empty")
-    names = [name.strip().lower() for name in rows[0]]
-    place = names.index("status") if "status" in names else len(names)
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*rows[0][:place], "status", *rows[0][place + 1 :]])
-    for row in rows[1:]:
-        padded = [*row, *[""] * (len(names) - len(row))]
-        writer.writerow([*padded[:place], "draft", *padded[place + 1 :]])
-    return out.getvalue().encode(), "text/csv"
+    return rows[0], rows[1:]

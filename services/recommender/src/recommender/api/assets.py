@@ -134,6 +134,7 @@ def blueprint(
                 stated.get(file.filename or "", {}),
                 base_url=request.form.get("base_url"),
                 status=status,
+                expected=precondition(request),
             )
             for file in files
         ]

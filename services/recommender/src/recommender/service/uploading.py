@@ -14,7 +14,8 @@ from urllib.parse import quote, urljoin
 from pydantic import ValidationError
 
 from contract.assets import AssetInput, ImportResult
-from recommender.domain.errors import EquivalenceInvalid
+from recommender.domain.assets import UNCONDITIONAL, Precondition
+from recommender.domain.errors import EquivalenceInvalid, RevisionMismatch
 from recommender.extraction.content import Extracted
 from recommender.extraction.errors import ExtractionError
 from recommender.extraction.sandbox import Sandbox
@@ -42,9 +43,18 @@ class AssetUpload:
         self._sandbox = sandbox
 
     def store(
-        self, file: UploadedFile, stated: Mapping[str, Any], *, base_url: str | None, status: str | None
+        self,
+        file: UploadedFile,
+        stated: Mapping[str, Any],
+        *,
+        base_url: str | None,
+        status: str | None,
+        expected: Precondition = UNCONDITIONAL,
     ) -> ImportResult:
-        """`stated` are the sender's own fields for this file; they win over what the file says."""
+        """`stated` are the sender's own fields for this file; they win over what the file says.
+
+        `expected` may ask that there be no asset under the file's id yet: replacing takes it off the air.
+        """
         try:
             extracted = self._sandbox.extract(file.data, file.filename, file.declared_type)
         except ExtractionError as error:
@@ -63,7 +73,9 @@ class AssetUpload:
             return _failed(file, "fields_invalid", f"{first.pointer.lstrip('/')}: {first.detail}")
         asset_id = fields.id or _slug(file.filename)
         try:
-            outcome = self._assets.write([record_of(asset_id, fields)])[0]
+            outcome = self._assets.write([record_of(asset_id, fields)], expected)[0]
+        except RevisionMismatch:
+            return _failed(file, "asset_exists", f"There is an asset {asset_id} already.")
         except Unprocessable as error:
             return _failed(file, error.code, error.detail)
         except EquivalenceInvalid as error:

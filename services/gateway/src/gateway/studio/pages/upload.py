@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from gateway.studio.catalogue import Document
 from gateway.studio.desk import Desk, go
-from gateway.studio.drafted_rows import as_drafts
+from gateway.studio.drafted_rows import as_drafts, identifiers
 from gateway.studio.editing import WRITTEN, fields_of
 from gateway.studio.roles import Role, needs
 from gateway.studio.web_sources import WebFile
@@ -15,6 +15,7 @@ from servicekit.errors import BadRequest, Conflict, ForewordError, NotFound, Una
 from servicekit.wire import json_response
 
 _MOST_LISTED = 50
+_MOST_CHECKED = 2_000
 
 
 def blueprint(desk: Desk) -> Blueprint:
@@ -104,7 +105,10 @@ def blueprint(desk: Desk) -> Blueprint:
             media_type or "application/octet-stream",
             _base_url(request.form.get("base_url", "")),
             url,
+            replace=_may_replace(),
         )
+        if row.get("code") == "asset_exists":
+            row["detail"] += " Rename the file, or tick “Replace what is there” and send it again."
         if row["result"] == "failed":
             return render_template(
                 "upload_failed.html", name=name, problem=row.get("detail") or "It could not be read."
@@ -124,6 +128,13 @@ def blueprint(desk: Desk) -> Blueprint:
         )
 
     def _rows(name: str, data: bytes) -> str:
+        if not _may_replace() and (known := _known(identifiers(data))):
+            shown = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
+            raise Conflict(
+                f"There are assets already with the ids {shown}. Take these rows out, or tick “Replace what "
+                "is there” and send the file again.",
+                code="asset_exists",
+            )
         results = desk.catalogue.import_rows(*as_drafts(data))
         stored = [r for r in results if r["result"] == "stored"]
         failed = [r for r in results if r["result"] == "failed"]
@@ -138,6 +149,14 @@ def blueprint(desk: Desk) -> Blueprint:
             unchanged=len(results) - len(stored) - len(failed),
         )
 
+    def _known(ids: list[str]) -> list[str]:
+        """Those of the ids that have an asset, which would go off the air as a draft."""
+        if len(ids) > _MOST_CHECKED:
+            raise BadRequest(
+                f"A list of more than {_MOST_CHECKED:,} rows is for `foreword import`.", code="too_many_rows"
+            )
+        return [id_ for id_ in ids if desk.catalogue.exists(id_)]
+
     def _likeness(asset: Document) -> Document:
         fields = {k: asset[k] for k in WRITTEN if asset.get(k) is not None}
         try:
@@ -149,6 +168,9 @@ def blueprint(desk: Desk) -> Blueprint:
             "audience": None if preview is None else preview["audience"],
             "asset": asset,
         }
+
+    def _may_replace() -> bool:
+        return request.form.get("replace") == "yes"
 
     def _base_url(stated: str = "") -> str:
         if stated.startswith(("http://", "https://")) and not any(c.isspace() for c in stated):

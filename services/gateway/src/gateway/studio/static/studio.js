@@ -124,6 +124,7 @@
     if (url) body.append("url", url);
     else body.append("file", file);
     body.append("base_url", form.querySelector("[name=base_url]").value);
+    if (form.querySelector("[name=replace]").checked) body.append("replace", "yes");
     const request = new XMLHttpRequest();
     request.open("POST", url ? document.querySelector("[data-urls]").dataset.urls : form.dataset.upload);
     request.setRequestHeader("X-CSRFToken", form.querySelector("[name=csrf_token]").value);
