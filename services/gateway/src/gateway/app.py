@@ -40,7 +40,7 @@ from gateway.signal_relay import SignalRelay
 from gateway.store.migrate import require_known_schema
 from gateway.studio import application as studio
 from gateway.upstream import Recommender
-from servicekit import flask_app, health, tracing, tracing
+from servicekit import flask_app, health, tracing
 from servicekit.database import create_engine, observe_pool
 from servicekit.errors import BadRequest, Unavailable
 from servicekit.health import PartStatus

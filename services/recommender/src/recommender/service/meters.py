@@ -32,7 +32,16 @@ _DEAD_LETTERS = (
 LOOPS = (
     "webhook_changes",
     "webhook_deliveries",
-    "fold", "follow", "reconcile", "learn", "census", "canary", "remember", "attribute", "snapshot")
+    "fold",
+    "follow",
+    "reconcile",
+    "learn",
+    "census",
+    "canary",
+    "remember",
+    "attribute",
+    "snapshot",
+)
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
