@@ -130,7 +130,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         Route(
             "DELETE", _ONE, "asset_delete", "Delete an asset", "Assets", _WRITE, views.one,
             description="From the moment of the answer it is never recommended again.",
-            parameters=(_IF_MATCH,), gives={204: ()}, errors=(404, 412, 422, 503), example="-X DELETE",
+            parameters=(_IF_MATCH,), gives={204: ()}, errors=(400, 404, 412, 422, 503), example="-X DELETE",
         ),
         Route(
             "POST", "/v1/assets:import", "assets_import", "Import rows of assets", "Assets", _WRITE,

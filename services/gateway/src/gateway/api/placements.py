@@ -90,7 +90,7 @@ def routes(parts: Parts) -> tuple[Route, ...]:
         ),
         Route(
             "DELETE", _ONE, "placement_delete", "Take the rules of a placement away", "Placements", _WRITE,
-            views.one, parameters=(if_match,), gives={204: ()}, errors=(404, 412, 422, 503),
+            views.one, parameters=(if_match,), gives={204: ()}, errors=(400, 404, 412, 422, 503),
             example="-X DELETE",
         ),
         Route(
