@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
-from gateway.proofs import proven_users
 
 from gateway.keys import user_token
+from gateway.proofs import proven_users
 
 SECRET = b"x" * 32
 
