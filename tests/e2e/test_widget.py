@@ -199,7 +199,7 @@ def test_nothing_at_all_is_shown_when_nothing_fits(site: Site, chromium_page: Pa
     else:
         chromium_page.route("**/v1/recommendations", lambda route: route.fulfill(body="<html>"))
     site.show(chromium_page, **attributes)
-    chromium_page.wait_for_function(f"document.querySelector('{WIDGET}').hidden")
+    chromium_page.wait_for_function(f"() => document.querySelector('{WIDGET}').hidden")
     assert chromium_page.locator(WIDGET).evaluate(
         "e => [e.offsetHeight, e.shadowRoot.childElementCount]"
     ) == [

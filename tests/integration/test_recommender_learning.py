@@ -93,7 +93,7 @@ def test_what_is_learnt_from_the_database_serves(
     served.parts["keeper"].refresh()
     shown = served.recommend(user_id="u0", count=3)
     assert shown["meta"]["tier"] == "personal"
-    assert {int(item["id"][1:]) % 3 for item in shown["items"]} == {0}
+    assert sum(int(item["id"][1:]) % 3 == 0 for item in shown["items"]) >= 2, "its own topic, and chance"
 
 
 def test_learning_needs_a_log() -> None:

@@ -31,8 +31,8 @@ def test_every_route_says_who_may_call_it(gateway: Gateway) -> None:
         if isinstance(route.access, Open):
             assert len(route.access.why) > 10
     assert {r.name for r in gateway.app.extensions["routes"] if isinstance(r.access, Open)} == {
-        "click", "docs", "email_opened", "email_view", "landing", "library_settings", "livez", "openapi",
-        "readyz", "signals_m", "widget_preview", "widget_script",
+        "click", "docs", "email_opened", "email_view", "hubspot", "landing", "library_settings", "livez",
+        "openapi", "readyz", "signals_m", "widget_preview", "widget_script",
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TextIO, cast
 
 import orjson
 import structlog
@@ -24,6 +25,19 @@ def _render(_: WrappedLogger, __: str, event: EventDict) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+class _StandardOutput:
+    """Whatever standard output is when a line is written; whoever exchanges it may close the old one."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+_OUTPUT = cast(TextIO, _StandardOutput())
+
+
 def configure(service: str, level: str = "INFO") -> None:
     """Send our logs, gunicorn's and every library's through one JSON renderer. Safe to call twice."""
     shared: list[structlog.typing.Processor] = [
@@ -36,11 +50,11 @@ def configure(service: str, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, _render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=_OUTPUT),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(_OUTPUT)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, lambda _, __, e: {**e, "service": service}],
