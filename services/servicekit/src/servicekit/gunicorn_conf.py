@@ -27,6 +27,8 @@ threads = int(os.environ.get("FOREWORD_THREADS", "16"))
 timeout = 120
 graceful_timeout = int(os.environ.get("FOREWORD_GRACEFUL_SECONDS", "20"))
 keepalive = 75
+# The most there is: an id of 200 characters outside ASCII takes 2,400 bytes in a path, and GET has lists.
+limit_request_line = 8190
 # A cache of one index and one model lives in the worker: recycling it would throw both away.
 max_requests = 0
 control_socket_disable = True
