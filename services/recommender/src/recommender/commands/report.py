@@ -163,8 +163,8 @@ def _document(ranked: dict[str, Table], stages: Table | None, figures: Path, *, 
             "its present form after an earlier figure of that view (.562) had been seen, as did "
             "`interest_unproven`. "
             "The rolling views had by then been run once on all candidates (1.225 × the best baseline). "
-            "With earlier plain weights the learner served a blend that weighs cold cases more, and this view "
-            "gave .569 and 88 cold hits; with the present ones its check keeps the plain blend.",
+            "With earlier plain weights the learner served a blend that weighs cold cases more, and this "
+            "view gave .569 and 88 cold hits; with the present ones its check keeps the plain blend.",
         ]
     for view, table in ranked.items():
         parts += _view(view, table)
