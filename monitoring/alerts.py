@@ -36,6 +36,7 @@ def groups() -> list[dict[str, Any]]:
                 *(_database_pool_saturated(service) for service in ("gateway", "recommender")),
                 _auth_failures(),
                 _dead_letters(),
+                _webhooks_stopped(),
                 _click_rate_low(),
                 _watchdog(),
             ],
@@ -243,6 +244,18 @@ def _dead_letters() -> dict[str, Any]:
         "Signals make no sense",
         "{{ $value | humanize }} signals in fifteen minutes, more than one in twenty, could not be read and "
         "were set aside. A client or its release is probably at fault.",
+    )
+
+
+def _webhooks_stopped() -> dict[str, Any]:
+    return rule(
+        "ForewordWebhooksStopped",
+        "max by (namespace) (foreword_recommender_webhook_endpoints_disabled) > 0",
+        "10m",
+        "ticket",
+        "A webhook endpoint is disabled",
+        "{{ $value }} endpoints failed for days and are told nothing any more. What they were not told is "
+        "kept for a while and can be sent again.",
     )
 
 

@@ -142,6 +142,7 @@ _PULSE = "foreword_recommender_database_up"
 _AUTH = "foreword_gateway_auth_failures_total"
 _UNCONFIRMED = "foreword_recommender_index_unconfirmed_seconds"
 _RECALL = "foreword_recommender_index_recall_ratio"
+_ENDPOINTS = "foreword_recommender_webhook_endpoints_disabled"
 _JOB = "kube_job_status_failed"
 _MIGRATION = 'namespace="f",job_name="migrate-recommender-v1"'
 _LOOP_NAMES = {"gateway": "keys", "recommender": "follow", "embedder": "load_model"}
@@ -314,6 +315,8 @@ CAUSE_CASES = [
     Case("a tenth makes no sense", _letters(10, 90), 40, ("ForewordDeadLetterSpike/ticket",)),
     Case("one in a hundred makes no sense", _letters(3, 297), 40, ()),
     Case("two letters of three, a quiet night", _letters(0.2, 0.1), 40, ()),
+    Case("an endpoint is disabled", _one(_ENDPOINTS, "1x40"), 40, ("ForewordWebhooksStopped/ticket",)),
+    Case("an endpoint is taken up again", _one(_ENDPOINTS, "1x5 0x35"), 40, ()),
     Case("a migration failed", _one(_JOB, "1x30", _MIGRATION), 30, ("ForewordMigrationFailed/ticket",)),
     Case("a migration went through", _one(_JOB, "0x30", _MIGRATION), 30, ()),
     Case("another firm's job failed", _one(_JOB, "1x30", 'namespace="f",job_name="backup"'), 30, ()),
