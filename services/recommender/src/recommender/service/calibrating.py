@@ -6,10 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from recommender.domain.stages import StageModel
 from recommender.numeric.calibration import Calibration, fit_calibration, out_of_fold
@@ -81,6 +77,12 @@ def _row(name: str, p: Floats, opens: NDArray[np.bool_]) -> CalibrationRow:
 
 
 def _points(model: StageModel, x: Floats, opens: NDArray[np.bool_], account: NDArray[np.int64]) -> Floats:
+    # Seconds to import, and needed here alone.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     folds = StratifiedGroupKFold(model.calibration.folds, shuffle=True, random_state=0)
     points = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=2_000))
     found = cross_val_predict(points, x, opens, groups=account, cv=folds, method="predict_proba")

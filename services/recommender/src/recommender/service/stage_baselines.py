@@ -6,11 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from recommender.numeric.simulation import ACTIONS, SimulatedAccount
 
@@ -38,6 +33,12 @@ def fitted_points(x: Floats, opens: Mask, fit: Mask, groups: Ints) -> Floats:
     """A chance [n] for each row of x [n, F] by logistic regression, its penalty chosen by cross-validation
     over whole accounts (`groups`, of the rows to fit on).
     """
+    # Seconds to import, and needed here alone.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, GroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=2_000)),
         {"logisticregression__C": STRENGTHS},
@@ -49,6 +50,9 @@ def fitted_points(x: Floats, opens: Mask, fit: Mask, groups: Ints) -> Floats:
 
 def boosted_trees(x: Floats, opens: Mask, fit: Mask, groups: Ints) -> Floats:
     """A chance [n] by histogram gradient boosting, its size chosen as the penalty of the points is."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import GridSearchCV, GroupKFold
+
     search = GridSearchCV(
         HistGradientBoostingClassifier(
             learning_rate=0.05, max_leaf_nodes=3, min_samples_leaf=50, l2_regularization=10.0, random_state=0
