@@ -8,33 +8,25 @@ import sqlalchemy as sa
 
 from contract.email import EmailSlotRequest, Replacement
 from contract.recommendations import (
-    Meta,
     RecommendationRequest,
     RecommendationResponse,
     RecommendedAsset,
-    Tier,
     Warning,
 )
-from recommender.domain.catalogue import STAGES, Catalogue
+from recommender.domain.catalogue import Catalogue
 from recommender.domain.errors import AssetNotFound
 from recommender.domain.identities import Identity
+from recommender.service.answer_rendering import described, likeliest_stage, meta, shown_until, tier_named
 from recommender.service.clock import Clock
-from recommender.service.recommendations import RecommendationService, shown_until
+from recommender.service.recommendations import RecommendationService
 from recommender.service.replica import CatalogueReplica, Snapshot
 from recommender.store import email_slots as store
 from recommender.store.assets import read_head
 from recommender.store.email_slots import SlotKey, StoredSlot
-from servicekit import logs, request_context
+from servicekit import logs
 from servicekit.errors import FieldProblem, Unprocessable
 
 _AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
-_TIERS: dict[str, Tier] = {
-    "personal": "personal",
-    "account": "account",
-    "stage": "stage",
-    "popular": "popular",
-    "static": "static",
-}
 
 
 class EmailSlotService:
@@ -140,7 +132,6 @@ class EmailSlotService:
     def _response(
         self, stored: StoredSlot, asset_ids: Sequence[str], catalogue: Catalogue, asked: int
     ) -> RecommendationResponse:
-        context = request_context.current()
         items = [
             _item(catalogue, asset_id, rank)
             for rank, asset_id in enumerate((a for a in asset_ids if a in catalogue.row_of), start=1)
@@ -153,13 +144,8 @@ class EmailSlotService:
             recommendation_id=stored.recommendation_id,
             items=tuple(items),
             stage=None,
-            meta=Meta(
-                request_id=context.request_id if context else stored.recommendation_id,
-                tier=_TIERS.get(stored.tier, "popular"),
-                degraded=False,
-                model_version=catalogue.model_id,
-                catalogue_revision=catalogue.revision,
-                timings_ms={},
+            meta=meta(
+                catalogue, stored.recommendation_id, tier_named(stored.tier), degraded=False, timings={}
             ),
             warnings=tuple(warnings),
         )
@@ -167,16 +153,10 @@ class EmailSlotService:
 
 def _item(catalogue: Catalogue, asset_id: str, rank: int) -> RecommendedAsset:
     row = catalogue.row_of[asset_id]
-    card = catalogue.cards[row]
     return RecommendedAsset(
-        id=card.asset_id,
-        title=card.title,
-        url=card.url,
-        type=card.type,
-        summary=card.summary,
-        image_url=card.image_url,
+        **described(catalogue.cards[row]),
         rank=rank,
-        stage=STAGES[int(catalogue.stage[row].argmax())],
+        stage=likeliest_stage(catalogue, row),
         expires_at=shown_until(catalogue, row),
     )
 

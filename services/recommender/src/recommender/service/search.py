@@ -14,6 +14,7 @@ from contract.recommendations import SearchHit, SearchResponse
 from recommender.clients.embedder import EmbeddingFailed
 from recommender.domain.catalogue import Catalogue
 from recommender.domain.filters import parse_filter
+from recommender.service.answer_rendering import described
 from recommender.service.clock import Clock
 from recommender.service.encoding import AssetEncoder
 from recommender.service.measured_search import MeasuredSearch
@@ -103,14 +104,4 @@ def _by_words(text: str, catalogue: Catalogue, eligible: NDArray[np.bool_]) -> l
 
 
 def _hit(catalogue: Catalogue, row: int, rank: int, score: float) -> SearchHit:
-    card = catalogue.cards[row]
-    return SearchHit(
-        id=card.asset_id,
-        title=card.title,
-        url=card.url,
-        type=card.type,
-        summary=card.summary,
-        image_url=card.image_url,
-        rank=rank,
-        score=round(score, 6),
-    )
+    return SearchHit(**described(catalogue.cards[row]), rank=rank, score=round(score, 6))
