@@ -244,7 +244,7 @@ def test_the_gateway_under_gunicorn(
     asset = b'{"title": "T", "url": "https://www.example.com/t"}'
     status, body = process.call("PUT", awkward, asset, **authorised)
     assert (status, orjson.loads(body)["id"]) == (201, "/a//b%2F../日?#/")
-    assert stand_in.last()["raw"] == awkward
+    assert stand_in.last("/v1/assets//a//b%2F../日?#/")["raw"] == awkward
     assert process.call("GET", "/v1/assets/%FF", b"", **authorised)[0] == 400
 
     assert process.call("POST", "/v1/track", b'{"event": "x"}', **authorised) == (200, b'{"success": true}')

@@ -80,7 +80,14 @@ def make_gateway(recommender: StandIn, **settings: Any) -> Gateway:
     secret, stored = make_key(KeyKind.SECRET, name="server", scopes=SCOPES, now=NOW)
     publishable, stored_too = make_key(KeyKind.PUBLISHABLE, name="browser", now=NOW)
     source.keys += [stored, stored_too]
-    values = {"database_url": "postgresql://nowhere/none", "recommender_url": recommender.url, **settings}
+    values: dict[str, Any] = {
+        "database_url": "postgresql://nowhere/none",
+        "recommender_url": recommender.url,
+        # A busy machine is no reason for a fallback or for a click that waits its turn.
+        "recommendation_timeout_seconds": 30,
+        "click_timeout_seconds": 30,
+        **settings,
+    }
     app = create_app(GatewaySettings.load(**values), key_source=source, start=False)
     found = Gateway(app, app.test_client(), source, recommender, secret, publishable, tuple(source.keys))
     found.reset()

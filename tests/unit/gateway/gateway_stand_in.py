@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.routing import PathConverter
 from werkzeug.serving import make_server
 
@@ -50,8 +50,9 @@ class StandIn:
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
 
-    def last(self) -> dict[str, Any]:
-        return self.seen[-1]
+    def last(self, path: str) -> dict[str, Any]:
+        """The newest call to a path: what else was called since, or late, is not what a test asks about."""
+        return next(call for call in reversed(self.seen) if call["path"] == path)
 
 
 def content(number: int) -> dict[str, Any]:
@@ -150,13 +151,14 @@ def make_app(state: StandIn) -> Flask:
 
     @app.before_request
     def misbehave() -> Response | None:
+        g.seen = state.seen  # a caller that gave up must not turn up in the next test
         time.sleep(state.delay_seconds)
         if state.nonsense:
             return Response(b"<html>", status=200, mimetype="text/html")
         return _problem(state.status, "told_to") if state.status != 200 else None
 
     def note(body: bytes) -> None:
-        state.seen.append(
+        g.seen.append(
             {
                 "method": request.method,
                 "path": request.path,

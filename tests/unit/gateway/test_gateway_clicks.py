@@ -54,7 +54,7 @@ def test_a_click_is_recorded_and_leads_to_the_assets_own_address(gateway: Gatewa
     answer = gateway.client.get(url, headers={"User-Agent": "Browser/1"})
     assert (answer.status_code, answer.headers["Location"]) == (302, "https://www.example.com/1")
     assert answer.headers["Cache-Control"] == "no-store"
-    seen = gateway.recommender.last()
+    seen = gateway.recommender.last("/v1/signals")
     event = orjson.loads(seen["body"])
     assert (seen["query"], seen["headers"]["X-Buyer-Agent"]) == ("kind=track", "Browser/1")
     assert (event["event"], event["userId"]) == ("Recommendation Clicked", "u")
@@ -66,13 +66,13 @@ def test_a_click_is_recorded_and_leads_to_the_assets_own_address(gateway: Gatewa
         "channel": "email",
     }
     gateway.client.get(url)
-    assert orjson.loads(gateway.recommender.last()["body"])["messageId"] == event["messageId"]
+    assert orjson.loads(gateway.recommender.last("/v1/signals")["body"])["messageId"] == event["messageId"]
     assert gateway.count("clicks_total", outcome="recorded") == 2
 
 
 def test_a_click_of_nobody_in_particular_still_counts(gateway: Gateway) -> None:
     gateway.client.get(link(gateway))
-    event = orjson.loads(gateway.recommender.last()["body"])
+    event = orjson.loads(gateway.recommender.last("/v1/signals")["body"])
     assert event["anonymousId"].startswith("click-")
     assert "userId" not in event
 

@@ -16,7 +16,7 @@ PAGE = {"asset_id": "asset-3", "url": "https://www.example.com/3", "query": "pum
 def asked(gateway: Gateway, document: dict[str, Any], **headers: str) -> dict[str, Any]:
     answer = gateway.client.post("/v1/recommendations", json=document, headers=gateway.headers(**headers))
     assert answer.status_code == 200, answer.get_data(as_text=True)
-    found: dict[str, Any] = orjson.loads(gateway.recommender.last()["body"])
+    found: dict[str, Any] = orjson.loads(gateway.recommender.last("/v1/recommendations")["body"])
     return found
 
 
@@ -42,7 +42,7 @@ def test_the_click_links_of_such_an_answer_name_nobody(gateway: Gateway) -> None
     )
     token = answer.json["items"][0]["click_url"].rpartition("/")[2]
     gateway.client.get(f"/c/{token}")
-    click = orjson.loads(gateway.recommender.last()["body"])
+    click = orjson.loads(gateway.recommender.last("/v1/signals")["body"])
     assert "userId" not in click
     assert click["anonymousId"].startswith("click-")
 
@@ -54,7 +54,7 @@ def test_sec_gpc_takes_the_profile_away(gateway: Gateway) -> None:
 
 def test_the_query_form_takes_consent_too(gateway: Gateway) -> None:
     gateway.client.get("/v1/recommendations?user_id=u-1&consent=none", headers=gateway.headers())
-    assert "u-1" not in str(gateway.recommender.last()["body"])
+    assert "u-1" not in str(gateway.recommender.last("/v1/recommendations")["body"])
 
 
 def test_a_batch_line_has_its_own_consent(gateway: Gateway) -> None:
@@ -62,7 +62,7 @@ def test_a_batch_line_has_its_own_consent(gateway: Gateway) -> None:
     body = b"\n".join(map(orjson.dumps, lines))
     answer = gateway.client.post("/v1/recommendations:batch", data=body, headers=gateway.headers())
     assert len(answer.get_data().splitlines()) == 2
-    sent = gateway.recommender.last()["body"]
+    sent = gateway.recommender.last("/v1/recommendations:batch")["body"]
     assert b"u-1" in sent
     assert b"u-2" not in sent
 

@@ -54,8 +54,7 @@ def test_the_block_is_a_table_with_every_style_in_its_element(gateway: Gateway) 
 
 def test_the_slot_is_what_the_recommender_is_asked_for(gateway: Gateway) -> None:
     block(gateway, slot="footer", count="2", placement="newsletter", exclude_ids="a")
-    asked = orjson.loads(gateway.recommender.last()["body"])
-    assert gateway.recommender.last()["path"] == "/v1/email/slots"
+    asked = orjson.loads(gateway.recommender.last("/v1/email/slots")["body"])
     assert asked == {
         "send_id": "june",
         "slot": "footer",
@@ -121,12 +120,12 @@ def test_an_opening_counts_once_for_each_asset(gateway: Gateway) -> None:
     path = opening(gateway)
     answer = gateway.client.get(path, headers={"User-Agent": THUNDERBIRD})
     assert (answer.status_code, answer.mimetype) == (200, "image/gif")
-    first = orjson.loads(gateway.recommender.last()["body"])["batch"]
+    first = orjson.loads(gateway.recommender.last("/v1/signals")["body"])["batch"]
     assert [event["properties"]["asset_id"] for event in first] == ["asset-1", "asset-2"]
     assert {event["event"] for event in first} == {"Recommendation Viewed"}
     assert {event["userId"] for event in first} == {"u-1"}
     gateway.client.get(path, headers={"User-Agent": OUTLOOK})
-    again = orjson.loads(gateway.recommender.last()["body"])["batch"]
+    again = orjson.loads(gateway.recommender.last("/v1/signals")["body"])["batch"]
     assert [event["messageId"] for event in again] == [event["messageId"] for event in first]
 
 
@@ -186,8 +185,7 @@ def test_a_link_of_one_kind_is_no_link_of_another() -> None:
 def test_whoever_does_not_want_to_be_known_gets_a_block_for_anybody(gateway: Gateway) -> None:
     answer = block(gateway, consent="none")
     assert answer.status_code == 200
-    assert gateway.recommender.last()["path"] == "/v1/recommendations"
-    asked = orjson.loads(gateway.recommender.last()["body"])
+    asked = orjson.loads(gateway.recommender.last("/v1/recommendations")["body"])
     assert not {"user_id", "send_id", "slot"} & {name for name, value in asked.items() if value is not None}
     assert "open.gif" not in answer.text
     link = re.search(r"/c/([^\"]+)", answer.text)

@@ -23,8 +23,8 @@ AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 def told(gateway: Gateway) -> list[dict[str, Any]]:
     """The events that went on to the recommender last."""
-    assert "kind=batch" in gateway.recommender.last()["query"]
-    found: list[dict[str, Any]] = orjson.loads(gateway.recommender.last()["body"])["batch"]
+    assert "kind=batch" in gateway.recommender.last("/v1/signals")["query"]
+    found: list[dict[str, Any]] = orjson.loads(gateway.recommender.last("/v1/signals")["body"])["batch"]
     return found
 
 

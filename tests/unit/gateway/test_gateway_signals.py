@@ -20,7 +20,7 @@ LONG = ("track", "page", "screen", "identify", "group", "alias", "batch", "impor
 def test_every_path_of_the_tracking_api_takes_signals(gateway: Gateway, path: str) -> None:
     answer = gateway.client.post(f"/v1/{path}", json=EVENT, headers=gateway.headers())
     assert (answer.status_code, answer.get_data()) == (200, b'{"success": true}')
-    seen = gateway.recommender.last()
+    seen = gateway.recommender.last("/v1/signals")
     assert seen["query"] == "kind=" + SHORT_PATHS.get(path, path)
     assert orjson.loads(seen["body"]) == EVENT
 
@@ -28,7 +28,7 @@ def test_every_path_of_the_tracking_api_takes_signals(gateway: Gateway, path: st
 def test_the_recommender_learns_what_only_the_edge_knows(gateway: Gateway) -> None:
     headers = gateway.headers(gateway.publishable, **{"User-Agent": "Browser/1", "Sec-GPC": "1"})
     gateway.client.post("/v1/t", json=EVENT, headers=headers)
-    seen = gateway.recommender.last()["headers"]
+    seen = gateway.recommender.last("/v1/signals")["headers"]
     assert seen["X-Buyer-Agent"] == "Browser/1"
     assert seen["Sec-Gpc"] == "1"
     assert seen["X-Signal-Source"] == "publishable"
@@ -41,7 +41,7 @@ def test_json_is_read_whatever_the_content_type_says(gateway: Gateway, content_t
     body = orjson.dumps({**EVENT, "writeKey": gateway.publishable})
     answer = gateway.client.post("/v1/t", data=body, content_type=content_type)
     assert answer.status_code == 200
-    assert gateway.recommender.last()["body"] == body
+    assert gateway.recommender.last("/v1/signals")["body"] == body
 
 
 def test_the_key_may_stand_in_the_body_or_in_the_query(gateway: Gateway) -> None:
@@ -59,7 +59,7 @@ def test_gzip_is_undone_member_by_member(gateway: Gateway) -> None:
     packed = gzip.compress(body[:1000], mtime=0) + gzip.compress(body[1000:], mtime=0)
     headers = gateway.headers(**{"Content-Encoding": "gzip"})
     assert gateway.client.post("/v1/batch", data=packed, headers=headers).status_code == 200
-    assert gateway.recommender.last()["body"] == body
+    assert gateway.recommender.last("/v1/signals")["body"] == body
 
 
 @pytest.mark.parametrize("padding", [b" " * 100_000, os.urandom(100_000).hex().encode()])
@@ -68,7 +68,7 @@ def test_gzip_of_several_chunks_arrives_whole(gateway: Gateway, padding: bytes) 
     headers = gateway.headers(**{"Content-Encoding": "gzip"})
     answer = gateway.client.post("/v1/batch", data=gzip.compress(body, mtime=0), headers=headers)
     assert answer.status_code == 200
-    assert gateway.recommender.last()["body"] == body
+    assert gateway.recommender.last("/v1/signals")["body"] == body
 
 
 @pytest.mark.parametrize(
