@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from crawleruseragents import is_crawler
 from flask import Flask
 
+from recommender.api import accounts as account_routes
 from recommender.api import assets as asset_routes
 from recommender.api import buyers as buyer_routes
 from recommender.api import email as email_routes
@@ -27,6 +28,7 @@ from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.extraction.sandbox import Sandbox
 from recommender.service import webhooks as webhook_service
+from recommender.service.account_standings import StandingCounter, StandingList
 from recommender.service.asset_stages import AssetStageEstimator, load_prototypes
 from recommender.service.assets import AssetService
 from recommender.service.attribution import Attributor
@@ -199,9 +201,11 @@ def create_app(
     coverage = CoverageService(engine, replica, clock)
     attributor = Attributor(engine)
     canary = Canary(replica, clock, meters.catalogue.recall)
+    standings = StandingCounter(engine, reader, estimator, buyers, clock)
     census = Census(engine, recent, estimator, coverage, clock, meters.business)
     loops += [
         loop("census", census.step, settings.census_seconds),
+        loop("standings", standings.step, settings.standings_seconds),
         loop("canary", canary.step, _CANARY_SECONDS),
         loop("attribute", attributor.step, settings.reconcile_seconds),
         loop("remember", answers_log.flush, _REMEMBER_SECONDS),
@@ -228,6 +232,7 @@ def create_app(
     app.register_blueprint(recommendation_routes.blueprint(recommendations, estimator, search))
     app.register_blueprint(placement_routes.blueprint(placements, recommendations))
     app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))
+    app.register_blueprint(account_routes.blueprint(StandingList(engine)))
     app.register_blueprint(email_routes.blueprint(EmailSlotService(engine, recommendations, replica, clock)))
     webhooks = webhook_service.build(
         engine,
@@ -282,6 +287,7 @@ def create_app(
         "folder": folder,
         "webhooks": webhooks,
         "census": census,
+        "standings": standings,
         "canary": canary,
         "answers_log": answers_log,
         "attributor": attributor,

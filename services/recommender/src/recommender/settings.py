@@ -34,6 +34,9 @@ class RecommenderSettings(Settings):
     census_seconds: float = Field(
         15.0, gt=0, description="Pause between counts of buyers by stage, for the dashboards."
     )
+    standings_seconds: float = Field(
+        2.0, gt=0, description="Pause between counts of where accounts stand, for the studio's list."
+    )
     follow_seconds: float = Field(2.0, gt=0, description="Pause between looks for catalogue changes.")
     webhook_allow_private: bool = Field(
         False, description="Let webhooks go to http and into private networks; for a firm's own systems."

@@ -83,7 +83,7 @@ class BuyerService:
             traits=row.traits,
             stage=self._estimator.shown(estimate, now, with_evidence=True),
             buying_group=tuple(self._member(member, now) for member in view.members),
-            surging_topics=self._surges(view, catalogue, now),
+            surging_topics=self.surges(view, now),
             topics=_topics([m.state.profile for m in view.members], catalogue, now),
             signal_count=sum(m.state.signal_count for m in view.members),
             last_seen_at=moment(max(last, default=None)),
@@ -109,8 +109,9 @@ class BuyerService:
             signal_count=member.state.signal_count,
         )
 
-    def _surges(self, view: AccountView, catalogue: Catalogue, now: float) -> tuple[dict[str, Any], ...]:
+    def surges(self, view: AccountView, now: float) -> tuple[dict[str, Any], ...]:
         """Topics that rise beyond the account's habit; engagements count at their last time."""
+        catalogue = self._replica.snapshot.catalogue
         topics: dict[str, int] = {}
         at: list[float] = []
         topic: list[int] = []

@@ -66,6 +66,12 @@ def erase(
         "UPDATE recommender.identities SET linked_to = NULL WHERE linked_to = ANY(%s)", (ids,)
     )
     connection.exec_driver_sql("DELETE FROM recommender.identities WHERE identity_id = ANY(%s)", (ids,))
+    # What their accounts are listed with came of them too; it is counted anew without them.
+    connection.exec_driver_sql(
+        "DELETE FROM recommender.account_standings WHERE account_id IN "
+        "(SELECT account_id FROM recommender.buyers WHERE buyer_id = ANY(%s))",
+        (sorted(buyers),),
+    )
     connection.exec_driver_sql("DELETE FROM recommender.buyers WHERE buyer_id = ANY(%s)", (sorted(buyers),))
     connection.exec_driver_sql(
         "INSERT INTO recommender.tombstones (identity_hash, receipt_id, erased_at) VALUES (%s, %s, %s) "
