@@ -12,7 +12,7 @@ depends_on = None
 CENSUS = """
 -- What the last count found, for every replica to show; one row.
 CREATE TABLE recommender.census (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     counted_at timestamptz NOT NULL,
     due_at timestamptz NOT NULL,
     figures jsonb NOT NULL
