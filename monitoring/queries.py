@@ -25,6 +25,15 @@ def increase(name: str, by: str = "", where: str = "", window: str = "[1d]") -> 
     return f"sum{_by(by)}(increase({series(name, where)}{window}))"
 
 
+def grown(name: str, by: str = "", where: str = "", window: str = "[1d]") -> str:
+    """How much a total that every replica gives alike has grown: none of it twice, none lost by a restart."""
+    total, each = series(name, where), "by (namespace, subject, from, to)"
+    return (
+        f"sum{_by(by)}(max {each} (max_over_time({total}{window}))"
+        f" - min {each} (min_over_time({total}{window})))"
+    )
+
+
 def quantile(share: float, histogram: str, by: str = "", where: str = "", window: str = RATE) -> str:
     """The value that `share` of the observations stay below; nothing where there were none."""
     inner = f"sum by (le{', ' + by if by else ''}) (rate({series(histogram + '_bucket', where)}{window}))"

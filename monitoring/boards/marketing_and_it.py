@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from monitoring.burn_rates import ERRORS
+from monitoring.boards.promises import promises
 from monitoring.objectives import Objective
 from monitoring.panels import Panel, Query, board, figure, graph
-from monitoring.queries import NS, increase, over, quantile, series
+from monitoring.queries import grown, increase, over, quantile, series
 
 _ANSWERS = increase("gateway_recommendations_total")
 
@@ -31,7 +31,7 @@ def _early() -> list[Panel]:
     opportunities = series("recommender_opportunities")
     early = series("recommender_opportunities", 'recognised="early"')
     near = series("recommender_stage_accounts", 'stage=~"consideration|decision"')
-    forward = series("recommender_stage_moves_total", 'to=~"consideration|decision|customer"')
+    moves = "recommender_stage_moves_total"
     return [
         figure(
             "Accounts reached early",
@@ -57,7 +57,7 @@ def _early() -> list[Panel]:
             "Changes of stage, last 24 hours",
             "How often a buyer or account was seen to move from one stage to another.",
             "short",
-            Query(f"max(sum by (instance) (increase({series('recommender_stage_moves_total')}[1d])))"),
+            Query(grown(moves)),
             decimals=0,
         ),
         graph(
@@ -79,7 +79,7 @@ def _early() -> list[Panel]:
             "Buyers and accounts an hour that were newly seen to consider, to decide or to have bought.",
             "short",
             Query(
-                f"max by (subject, to) (sum by (instance, subject, to) (increase({forward}[1h])))",
+                grown(moves, "subject, to", 'to=~"consideration|decision|customer"', "[1h]"),
                 "{{subject}} to {{to}}",
             ),
         ),
@@ -211,18 +211,7 @@ def _content() -> list[Panel]:
 
 def _promises(objectives: tuple[Objective, ...]) -> list[Panel]:
     return [
-        *(
-            figure(
-                one.title,
-                f"The promise is {one.objective * 100:g}%. {one.description}",
-                "percentunit",
-                Query(f'1 - max({ERRORS}30d{{{NS},slo="{one.name}"}})'),
-                width=width,
-                decimals=2,
-                good_from=one.objective,
-            )
-            for one, width in zip(objectives, (5, 5, 5, 5, 4), strict=True)
-        ),
+        *promises(objectives, "The promise is", decimals=2),
         graph(
             "Time until a recommendation",
             "Half, and all but one in a hundred, come faster; the promise is a tenth of a second.",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
+from monitoring.boards.promises import promises
 from monitoring.burn_rates import BUDGET, ERRORS
 from monitoring.objectives import Objective
-from monitoring.panels import SERVICES, Panel, Query, board, figure, graph
+from monitoring.panels import SERVICES, Panel, Query, board, graph
 from monitoring.queries import HERE, NS, RATE, over, quantile, rate, series
 
 _CHOSEN = 'job=~"$service"'
@@ -30,18 +31,7 @@ def overview(objectives: tuple[Objective, ...]) -> dashboard.Dashboard:
 
 def _objectives(objectives: tuple[Objective, ...]) -> list[Panel]:
     return [
-        *(
-            figure(
-                one.title,
-                f"The objective is {one.objective * 100:g}% over 30 days. {one.description}",
-                "percentunit",
-                Query(f'1 - max({ERRORS}30d{{{NS},slo="{one.name}"}})'),
-                width=width,
-                decimals=3,
-                good_from=one.objective,
-            )
-            for one, width in zip(objectives, (5, 5, 5, 5, 4), strict=True)
-        ),
+        *promises(objectives, "The objective is", decimals=3),
         graph(
             "Error budget left",
             "What is left of the failures that 30 days allow; at 0 the promise is broken.",

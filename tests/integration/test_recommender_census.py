@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from recommender.numeric.candidates import ExactSearch
 from recommender.service.canary import recall
-from recommender_rig import Rig
+from recommender.store import census as store
+from recommender_rig import Rig, RigMaker
 
 
 def _value(rig: Rig, name: str, **labels: str) -> float:
@@ -22,9 +23,11 @@ def _counted(rig: Rig, name: str) -> dict[str, float]:
     return {stage: count for stage in stages if (count := _value(rig, name, stage=stage))}
 
 
-def _again(rig: Rig) -> None:
-    rig.parts["census"]._rest_until = 0.0
-    rig.parts["census"].step()
+def _again(*rigs: Rig) -> None:
+    """The next count is due, and whoever comes first makes it."""
+    rigs[0].clock.advance(hours=1)
+    for rig in rigs:
+        rig.parts["census"].step()
 
 
 def _signal(user: str, event: str, number: int, **more: object) -> dict[str, object]:
@@ -49,23 +52,70 @@ def test_buyers_and_accounts_are_counted_as_they_are_shown(recommender: Rig) -> 
     assert _counted(recommender, "stage_accounts") == {account: 1.0}
 
 
-def test_a_change_of_stage_is_a_move(recommender: Rig) -> None:
-    recommender.send(_signal("ann", "Content Viewed", 0))
-    recommender.parts["folder"].fold_stale()
-    _again(recommender)
-    before = recommender.client.get("/v1/buyers/ann").get_json()["stage"]["name"]
-    recommender.clock.advance(days=1)
-    recommender.send(
+def _move_on(rig: Rig) -> tuple[str, str]:
+    """Ann is counted, buys, and is counted again. → the stages that she was and is shown at."""
+    rig.send(_signal("ann", "Content Viewed", 0))
+    rig.parts["folder"].fold_stale()
+    _again(rig)
+    before = rig.client.get("/v1/buyers/ann").get_json()["stage"]["name"]
+    rig.clock.advance(days=1)
+    rig.send(
         *(_signal("ann", event, n) for n in (1, 2) for event in ("Demo Requested", "Pricing Viewed")),
         _signal("ann", "Opportunity Won", 3),
     )
-    recommender.parts["folder"].fold_stale()
+    rig.parts["folder"].fold_stale()
+    return before, "customer"
+
+
+def _moved(rig: Rig, subject: str, before: str, after: str) -> float:
+    return _value(rig, "stage_moves_total", subject=subject, **{"from": before, "to": after})
+
+
+def test_a_change_of_stage_is_a_move(recommender: Rig) -> None:
+    before, after = _move_on(recommender)
     _again(recommender)
-    after = recommender.client.get("/v1/buyers/ann").get_json()["stage"]["name"]
-    assert after != before
-    assert _value(recommender, "stage_moves_total", subject="buyer", **{"from": before, "to": after}) == 1
+    assert recommender.client.get("/v1/buyers/ann").get_json()["stage"]["name"] == after != before
+    assert _moved(recommender, "buyer", before, after) == 1
+    assert _moved(recommender, "account", before, after) == 1
     _again(recommender)
-    assert _value(recommender, "stage_moves_total", subject="buyer", **{"from": before, "to": after}) == 1
+    assert _moved(recommender, "buyer", before, after) == 1
+
+
+def test_replicas_and_restarts_neither_double_nor_lose_a_move(make_recommender: RigMaker) -> None:
+    first = make_recommender()
+    second = make_recommender()
+    second.clock.now = first.clock.now
+    before, after = _move_on(first)
+    second.clock.now = first.clock.now
+    # The second replica finds it, though it has not seen where she was; the first shows it too.
+    _again(second, first)
+    assert [_moved(rig, "buyer", before, after) for rig in (first, second)] == [1, 1]
+    assert _counted(first, "stage_buyers") == _counted(second, "stage_buyers") == {after: 1.0}
+    started = make_recommender()
+    name = "foreword_recommender_stage_moves_total"
+    labels = {"subject": "buyer", "from": before, "to": after}
+    registry: CollectorRegistry = started.app.extensions["metrics"].registry
+    assert registry.get_sample_value(name, labels) is None, "no 0 that would look like a reset"
+    started.parts["census"].step()
+    assert registry.get_sample_value(name, labels) == 1
+
+
+def test_who_is_counted_elsewhere_is_not_counted_here(recommender: Rig) -> None:
+    with store.alone(recommender.engine) as mine:
+        assert mine
+        recommender.parts["census"].step()
+        assert recommender.rows("SELECT 1 FROM recommender.census") == []
+    recommender.parts["census"].step()
+    assert len(recommender.rows("SELECT 1 FROM recommender.census")) == 1
+
+
+def test_what_a_buyer_was_counted_at_goes_with_the_buyer(recommender: Rig) -> None:
+    before, _ = _move_on(recommender)
+    assert recommender.rows("SELECT stage FROM recommender.buyer_stages") == [(before,)]
+    recommender.client.post("/v1/buyers/ann:erase")
+    assert recommender.rows("SELECT stage FROM recommender.buyer_stages") == []
+    _again(recommender)
+    assert _counted(recommender, "stage_buyers") == {}
 
 
 def test_an_opportunity_is_early_late_or_a_surprise(recommender: Rig) -> None:

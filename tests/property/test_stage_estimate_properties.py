@@ -18,6 +18,7 @@ from recommender.numeric.fold_state import LoggedSignal, fold_state
 from recommender.numeric.outcome_features import falling_names, resting_names
 from recommender.service.buyer_view import AccountView, BuyerView, Member
 from recommender.service.estimates import StageEstimator
+from recommender.service.shown_stages import shown_stages
 from recommender.store.buyers import AccountRow, IdentityRow
 
 MODEL, KINDS = load_stage_model(), load_signal_kinds()
@@ -129,3 +130,27 @@ def test_an_open_opportunity_is_not_judged_by_chances_of_one() -> None:
     assert CALIBRATED.shown(estimate, NOW, with_evidence=False) == PLAIN.shown(
         estimate, NOW, with_evidence=False
     )
+
+
+@given(
+    st.lists(st.tuples(LOG, LOG, OUTCOMES, st.booleans()), max_size=4), st.sampled_from((PLAIN, CALIBRATED))
+)
+@settings(max_examples=40, deadline=None)
+def test_many_at_once_are_shown_at_the_stages_that_each_alone_is(
+    people: list[tuple[list[LoggedSignal], list[LoggedSignal], list[LoggedSignal], bool]],
+    estimator: StageEstimator,
+) -> None:
+    views, accounts = [], {}
+    for number, (mine, others, outcomes, alone) in enumerate(people):
+        one = view(mine, [member(2, others)], outcomes)
+        if one.account is not None and not alone:
+            account = dataclasses.replace(one.account, row=AccountRow(number, f"acme-{number}", {}))
+            one, accounts[number] = dataclasses.replace(one, account=account), account
+        else:
+            one = dataclasses.replace(one, account=None)
+        views.append(one)
+    of_buyers, of_accounts = shown_stages(estimator, views, accounts, NOW)
+    buyers = [estimator.of_buyer(one, NOW) for one in views]
+    groups = [estimator.of_account(account, NOW) for account in accounts.values()]
+    assert of_buyers == [estimator.shown(one, NOW, with_evidence=False).name for one in buyers]
+    assert of_accounts == [estimator.shown(one, NOW, with_evidence=False).name for one in groups]

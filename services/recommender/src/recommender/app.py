@@ -202,7 +202,15 @@ def create_app(
     attributor = Attributor(engine)
     canary = Canary(replica, clock, meters.catalogue.recall)
     standings = StandingCounter(engine, reader, estimator, buyers, clock)
-    census = Census(engine, recent, estimator, coverage, clock, meters.business)
+    census = Census(
+        engine,
+        recent,
+        estimator,
+        coverage,
+        clock,
+        meters.business,
+        every_seconds=settings.census_seconds,
+    )
     loops += [
         loop("census", census.step, settings.census_seconds),
         loop("standings", standings.step, settings.standings_seconds),

@@ -1,7 +1,8 @@
 """Counts buyers and accounts by stage beside the requests, for those who look at dashboards.
 
 A gauge that asks the database must not do so when it is scraped. So a loop asks a bounded question now and
-then: of the buyers with the newest signals, `MOST_BUYERS` at most, and of the half year's opportunities.
+then: of the buyers with the newest signals, `MOST_BUYERS` at most, and of the half year's opportunities. One
+replica counts and writes down what it found; all show it, so that restarts and replicas change no figure.
 """
 
 from __future__ import annotations
@@ -9,19 +10,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from recommender.domain.stages import SECONDS_PER_DAY, Floats
+from recommender.domain.stages import SECONDS_PER_DAY
 from recommender.numeric.stage_filter import filter_tracks
 from recommender.numeric.stage_tracks import StageSignal, Tracks
-from recommender.service.buyer_view import AccountView, BuyerView
+from recommender.service.buyer_view import AccountView
 from recommender.service.clock import Clock
 from recommender.service.coverage import CoverageService
 from recommender.service.estimates import StageEstimator
 from recommender.service.meters import STAGES, BusinessMeters
 from recommender.service.recent_buyers import RecentBuyers
+from recommender.service.shown_stages import shown_stages
+from recommender.store import census as store
 from recommender.store.webhook_ages import webhook_outbox_age
 
 MOST_BUYERS = 2_000
@@ -30,12 +35,13 @@ EARLY_DAYS = 30
 # An account counts as recognised from the first of these looks back at which its stage says so.
 LOOKS_BACK_DAYS = (365, 270, 180, 120, 90, 60, 45, 30, 14, 7, 1)
 _RECOGNISED = frozenset({"consideration", "decision"})
+_HOW_RECOGNISED = ("early", "late", "not")
 # Counting shares the processor with requests: after it the loop rests so many times as long as it took.
 _REST = 20.0
 
 
 class Census:
-    """`step` counts once; what it saw before stays in memory, so that moves between stages are noticed."""
+    """`step` shows the last count, and makes the next one when it is due and nobody else does."""
 
     def __init__(
         self,
@@ -45,73 +51,74 @@ class Census:
         coverage: CoverageService,
         clock: Clock,
         meters: BusinessMeters,
+        *,
+        every_seconds: float,
     ) -> None:
-        self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._engine = engine
+        self._reading = engine.execution_options(isolation_level="REPEATABLE READ")
         self._recent = recent
         self._estimator = estimator
         self._coverage = coverage
         self._clock = clock
         self._meters = meters
-        self._before: dict[str, dict[int, str]] = {"buyer": {}, "account": {}}
-        self._rest_until = 0.0
+        self._every = every_seconds
 
     def step(self) -> None:
         self._count_coverage()
-        if time.monotonic() < self._rest_until:
-            return
-        started = time.monotonic()
-        now = self._clock().timestamp()
-        with self._engine.connect() as connection:
-            views = list(self._recent.views(connection, MOST_BUYERS))
+        if self._is_due():
+            with store.alone(self._engine) as mine:
+                # Another may have counted since we looked.
+                if mine and self._is_due():
+                    self._count()
+        with self._reading.connect() as connection:
+            found, moves = store.last_count(connection), store.moves(connection)
             age, pending = webhook_outbox_age(connection)
         self._meters.webhook_age.set(age)
         self._meters.webhooks_pending.set(pending)
+        if found is not None:
+            self._show(found, moves)
+
+    def _is_due(self) -> bool:
+        with self._reading.connect() as connection:
+            found = store.last_count(connection)
+        return found is None or found.due_at <= self._clock()
+
+    def _count(self) -> None:
+        started = time.monotonic()
+        moment = self._clock()
+        now = moment.timestamp()
+        with self._reading.connect() as connection:
+            views = list(self._recent.views(connection, MOST_BUYERS))
         accounts = {view.account.row.account_id: view.account for view in views if view.account is not None}
-        raw = self._account_estimates(list(accounts.values()), now)
-        rows = {id_: row for row, id_ in enumerate(accounts)}
-        buyers = [view.buyer_id or 0 for view in views]
-        estimates = self._buyer_estimates(views, rows, raw, now)
-        self._count("account", dict(zip(accounts, self._names(raw), strict=True)))
-        self._count("buyer", dict(zip(buyers, self._names(estimates), strict=True)))
-        self._look_back(list(accounts.values()), now)
-        self._meters.counted_at.set(now)
+        buyer_stages, account_stages = shown_stages(self._estimator, views, accounts, now)
+        named = {
+            "buyer": dict(zip((view.buyer_id or 0 for view in views), buyer_stages, strict=True)),
+            "account": dict(zip(accounts, account_stages, strict=True)),
+        }
+        figures = {subject: Counter(stages.values()) for subject, stages in named.items()}
+        figures |= self._look_back(list(accounts.values()), now)
         took = time.monotonic() - started
+        due = moment + timedelta(seconds=max(self._every, _REST * took))
+        with self._engine.begin() as writing:
+            store.write(writing, store.Count(moment, due, figures), named)
         self._meters.census_seconds.observe(took)
-        self._rest_until = time.monotonic() + _REST * took
 
-    def _account_estimates(self, accounts: Sequence[AccountView], now: float) -> Floats:
-        said = [self._estimator.account_signals(account) for account in accounts]
-        tracks = Tracks.of(self._estimator.model, [s for s, _ in said], [people for _, people in said])
-        return filter_tracks(self._estimator.model, tracks, now)
+    def _show(self, found: store.Count, moves: Mapping[store.Move, int]) -> None:
+        figures = found.figures
+        for gauge, subject in ((self._meters.buyers, "buyer"), (self._meters.accounts, "account")):
+            for stage in STAGES:
+                gauge.labels(stage).set(figures[subject].get(stage, 0))
+        for recognised in _HOW_RECOGNISED:
+            self._meters.opportunities.labels(recognised).set(figures["recognised"].get(recognised, 0))
+        self._meters.lead_time.set(figures["lead_time_seconds"])
+        self._meters.moves.show(moves)
+        self._meters.counted_at.set(found.counted_at.timestamp())
 
-    def _buyer_estimates(
-        self, views: Sequence[BuyerView], accounts: Mapping[int, int], raw: Floats, now: float
-    ) -> Floats:
-        """[B, S]; `accounts` says which row of `raw` is whose."""
-        tracks = Tracks.of(self._estimator.model, [self._estimator.person_signals(view) for view in views])
-        own = filter_tracks(self._estimator.model, tracks, now)
-        inside = [i for i, view in enumerate(views) if view.account is not None]
-        of = [accounts[a.row.account_id] for view in views if (a := view.account) is not None]
-        if inside:
-            own[inside] = self._estimator.pooled(own[inside], raw[of])
-        return own
+    def _look_back(self, accounts: Sequence[AccountView], now: float) -> dict[str, Any]:
+        """When was each account that opened an opportunity first recognised, by what was known then?
 
-    def _names(self, raw: Floats) -> list[str]:
-        return list(self._estimator.names(raw)) if len(raw) else []
-
-    def _count(self, subject: str, named: dict[int, str]) -> None:
-        gauge = self._meters.buyers if subject == "buyer" else self._meters.accounts
-        counts = Counter(named.values())
-        for stage in STAGES:
-            gauge.labels(stage).set(counts[stage])
-        before = self._before[subject]
-        for id_, stage in named.items():
-            if (was := before.get(id_)) is not None and was != stage:
-                self._meters.moves.labels(subject, was, stage).inc()
-        self._before[subject] = named
-
-    def _look_back(self, accounts: Sequence[AccountView], now: float) -> None:
-        """When was each account that opened an opportunity first recognised, by what was known then?"""
+        By the stage model alone: a calibration has learnt from these very opportunities.
+        """
         opened: list[float] = []
         sequences: list[Sequence[StageSignal]] = []
         people: list[int] = []
@@ -126,10 +133,11 @@ class Census:
         found = Counter(
             "not" if days is None else "early" if days >= EARLY_DAYS else "late" for days in leads
         )
-        for recognised in ("early", "late", "not"):
-            self._meters.opportunities.labels(recognised).set(found[recognised])
         known = [0.0 if days is None else float(days) for days in leads]
-        self._meters.lead_time.set(float(np.median(known)) * SECONDS_PER_DAY if known else 0.0)
+        return {
+            "recognised": found,
+            "lead_time_seconds": float(np.median(known)) * SECONDS_PER_DAY if known else 0.0,
+        }
 
     def _leads(
         self, opened: Sequence[float], sequences: Sequence[Sequence[StageSignal]], people: Sequence[int]
@@ -145,7 +153,7 @@ class Census:
             )
             then = np.array([opened[i] - days * SECONDS_PER_DAY for i in waiting])
             raw = filter_tracks(self._estimator.model, tracks, then)
-            for i, name in zip(waiting, self._names(raw), strict=True):
+            for i, name in zip(waiting, self._estimator.names(raw), strict=True):
                 if name in _RECOGNISED:
                     leads[i] = days
         return leads

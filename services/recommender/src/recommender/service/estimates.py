@@ -72,6 +72,11 @@ class StageEstimator:
         self._kinds = kinds
         self._calibration = calibration
 
+    def calibration(self) -> Calibration | None:
+        """What was learnt from outcomes, if it was learnt for this very model."""
+        found = self._calibration()
+        return found if found is not None and found.fits(self.model) else None
+
     def of_buyer(self, view: BuyerView, now: float) -> StageEstimate:
         """The person's own estimate pooled with the account's; the account's alone for a stranger in it."""
         known = view.state.last_at is not None
@@ -79,19 +84,19 @@ class StageEstimator:
         own = self.person_signals(view)
         if view.account is None:
             return self._single(own, 1, [view.state], known, (), now)
-        (group, people), states = self.account_signals(view.account), self._counted(view.account)
+        (group, people), states = self.account_signals(view.account), self.counted(view.account)
         if not known:
             return self._single(group, people, states, bool(group), outcomes, now)
         if not group:
             return self._single(own, 1, [view.state], known, outcomes, now)
         passed = self._pass([own, group], [1, people], [[view.state], states], now)
         raw = pool(self.model, passed.p[:1], passed.p[1:])[0]
-        return StageEstimate(raw, True, passed, told=0, others=1, selling=_selling(outcomes))
+        return StageEstimate(raw, True, passed, told=0, others=1, selling=is_selling(outcomes))
 
     def of_account(self, account: AccountView, now: float) -> StageEstimate:
         """Filtered over the union of the people's signals, weighted by role; outcomes count once."""
         signals, people = self.account_signals(account)
-        states = self._counted(account)
+        states = self.counted(account)
         return self._single(signals, people, states, bool(signals), account.outcomes, now)
 
     def person_signals(self, view: BuyerView) -> list[StageSignal]:
@@ -116,34 +121,30 @@ class StageEstimator:
 
     def names(self, raw: NDArray[np.float64]) -> list[BuyerStage]:
         """The stage that each raw estimate [B, S] is shown as while there is no calibration."""
-        return [_stage_name(one.name) for one in display(self.model, anchor(self.model, raw))]
+        return [stage_name(one.name) for one in display(self.model, anchor(self.model, raw))]
 
     def shown(self, estimate: StageEstimate, now: float, *, with_evidence: bool) -> BuyerStageEstimate:
         """The estimate as it may be shown: anchored to prevalence or, once there are outcomes enough,
         calibrated; named; and explained by evidence that adds up to it.
         """
-        calibration = self._calibration()
-        if calibration is None or estimate.selling or not calibration.fits(self.model):
-            calibration = None
+        calibration = None if estimate.selling else self.calibration()
         p = self._displayed(estimate, calibration)
         displayed = display(self.model, p[None, :])[0]
         at = moment(now)
         if at is None:  # a float is always a moment
             raise ValueError("now is not a moment")
         return BuyerStageEstimate(
-            name=_stage_name(displayed.name),
+            name=stage_name(displayed.name),
             confidence=round(displayed.confidence, 4),
-            distribution={
-                _stage_name(name): round(float(p), 4) for name, p in displayed.distribution.items()
-            },
+            distribution={stage_name(name): round(float(p), 4) for name, p in displayed.distribution.items()},
             evidence=self._evidence(estimate, calibration, p, now) if with_evidence else (),
             as_of=at,
         )
 
     def opportunity_chance(self, estimate: StageEstimate) -> tuple[float, float] | None:
         """(the calibrated chance that an opportunity opens in time, in so many days), if it can be told."""
-        calibration = self._calibration()
-        if calibration is None or estimate.selling or not calibration.fits(self.model):
+        calibration = None if estimate.selling else self.calibration()
+        if calibration is None:
             return None
         passed, track = estimate.passed, estimate.told if estimate.others is None else estimate.others
         x = outcome_features(self.model, passed.tracks, passed.p, passed.active)
@@ -191,7 +192,7 @@ class StageEstimator:
             for one in found
         )
 
-    def _counted(self, account: AccountView) -> list[BuyerState]:
+    def counted(self, account: AccountView) -> list[BuyerState]:
         """The states of the people whose signals count."""
         return [m.state for m in account.members if self.model.role_weight(m.role) > 0]
 
@@ -205,7 +206,7 @@ class StageEstimator:
         now: float,
     ) -> StageEstimate:
         passed = self._pass([signals], [people], [states], now)
-        return StageEstimate(passed.p[0], known, passed, told=0, others=None, selling=_selling(outcomes))
+        return StageEstimate(passed.p[0], known, passed, told=0, others=None, selling=is_selling(outcomes))
 
     def _pass(
         self,
@@ -216,9 +217,12 @@ class StageEstimator:
     ) -> StagePass:
         tracks = prepare_tracks(self.model, Tracks.of(self.model, sequences, np.array(people, float)), now)
         p, trace = trace_prepared(self.model, tracks)
+        return StagePass(tracks, p, trace, self.active_people(states, now))
+
+    def active_people(self, states: Sequence[Sequence[BuyerState]], now: float) -> NDArray[np.float64]:
+        """How many people [B] of each group were seen of late."""
         since = now - self.model.calibration.active_days * SECONDS_PER_DAY
-        active = [sum(_active(state, since, now) for state in group) for group in states]
-        return StagePass(tracks, p, trace, np.array(active, dtype=np.float64))
+        return np.array([sum(_active(state, since, now) for state in group) for group in states], np.float64)
 
 
 def _active(state: BuyerState, since: float, now: float) -> bool:
@@ -226,7 +230,7 @@ def _active(state: BuyerState, since: float, now: float) -> bool:
     return bool(len(at)) and bool(np.any((at > since) & (at <= now) & (state.track.weight > 0)))
 
 
-def _selling(outcomes: Sequence[LoggedSignal]) -> bool:
+def is_selling(outcomes: Sequence[LoggedSignal]) -> bool:
     """Whether the last thing the sales system said is that an opportunity opened."""
     last = max(outcomes, key=lambda o: (o.at, o.kind != "opportunity_opened"), default=None)
     return last is not None and last.kind == "opportunity_opened"
@@ -244,5 +248,5 @@ def _signals(state: BuyerState, weight: float) -> list[StageSignal]:
     ]
 
 
-def _stage_name(name: str) -> BuyerStage:
+def stage_name(name: str) -> BuyerStage:
     return next(known for known in STAGE_NAMES if known == name)

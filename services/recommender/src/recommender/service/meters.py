@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -181,6 +182,37 @@ class AnswerMeters:
         )
 
 
+class StageMoves:
+    """Totals that the database keeps: every replica gives the same, before and after a restart."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        # No series before the totals are known: a 0 in between would look like a restart of the count.
+        among = ", ".join(STAGES)
+        self._counter: Counter = metrics.counter(
+            "stage_moves_total",
+            "Changes of stage since counting began; every replica gives the same total, so take the largest.",
+            [
+                Label("subject", bound="buyer, account"),
+                Label("from", bound=among),
+                Label("to", bound=among),
+            ],
+            needed_by=MARKETING,
+        )
+        self._shown: dict[tuple[str, str, str], int] = {}
+
+    def show(self, totals: Mapping[tuple[str, str, str], int]) -> None:
+        """Give these totals, by (subject, from, to), and 0 for every other move that there could be."""
+        for key in itertools.product(("buyer", "account"), STAGES, STAGES):
+            if key[1] == key[2]:
+                continue
+            total, child = totals.get(key, 0), self._counter.labels(*key)
+            if total < self._shown.get(key, 0):  # an older database was restored
+                child.reset()
+                self._shown[key] = 0
+            child.inc(total - self._shown.get(key, 0))
+            self._shown[key] = total
+
+
 class BusinessMeters:
     """What the census finds out, of the 2,000 buyers with the newest signals and their accounts."""
 
@@ -198,12 +230,7 @@ class BusinessMeters:
             [stage],
             needed_by=MARKETING,
         )
-        self.moves: Counter = metrics.counter(
-            "stage_moves_total",
-            "Changes of stage between two counts, as this replica saw them (take the largest, not the sum).",
-            [Label("subject", ("buyer", "account")), Label("from", STAGES), Label("to", STAGES)],
-            needed_by=MARKETING,
-        )
+        self.moves = StageMoves(metrics)
         self.opportunities: Gauge = metrics.gauge(
             "opportunities",
             "Opportunities of the last 180 days, by whether the account was recognised 30 days before.",
