@@ -12,7 +12,7 @@ import pytest
 from ranking_firm import DAY, NOW, card, make_behaviour, make_catalogue, make_firm, make_profile
 from recommender.domain.catalogue import Catalogue
 from recommender.domain.filters import AnyOf, Filter, parse_filter
-from recommender.domain.ranking_config import TERMS, Curve, RankingConfig, load_ranking_config
+from recommender.domain.ranking_config import TERMS, AgainSettings, Curve, RankingConfig, load_ranking_config
 from recommender.numeric.behaviour import Behaviour, empty_behaviour
 from recommender.numeric.candidates import ExactSearch
 from recommender.numeric.ranking import contributions, score_parts
@@ -159,6 +159,48 @@ def test_without_consent_the_profile_changes_nothing() -> None:
     assert ask(known).tier == "popular"
 
 
+def test_prices_and_tools_come_back_after_a_while_and_articles_do_not() -> None:
+    tool = card("tool", type="roi_tool")
+    read = card("read", type="case_study")
+    firm = make_catalogue([tool, read, card("new")], np.eye(3, 8))
+    settings = CONFIG.again
+    assert "roi_tool" in settings.types
+    assert "case_study" not in settings.types
+
+    def shown(days: float, config: RankingConfig = STILL) -> RankedAnswer:
+        profile = replace(make_profile(["tool", "read"]), last_at=np.full(2, NOW - days * DAY))
+        request = RankRequest(profile=profile)
+        return recommend_block(firm, ExactSearch(firm.vectors), LEARNT, config, [request], NOW)[0]
+
+    assert ids(shown(settings.after_days - 1)) == ["new"]
+    late = shown(settings.after_days + 1)
+    assert sorted(ids(late)) == ["new", "tool"]
+    back = next(item for item in late.items if item.asset_id == "tool")
+    assert back.terms["fatigue"] == -settings.penalty
+    assert back.reasons[0][0] == "again"
+    assert math.fsum(back.terms.values()) == pytest.approx(back.score)
+    assert ids(shown(400.0, replace(STILL, again=AgainSettings()))) == ["new"]
+
+
+def test_what_does_not_age_gains_little_by_being_new() -> None:
+    kinds = ("blog", "case_study", "blog", "case_study")
+    cards = [card(f"{kind}{i}", type=kind) for i, kind in enumerate(kinds)]
+    ages = np.array([0.5, 0.5, 300.0, 300.0])
+    firm = make_catalogue(cards, np.zeros((4, 8)), published_at=NOW - DAY * ages)
+    fresh = [TERMS.index(t) for t in ("fresh_day", "fresh_month", "newness")]
+
+    def gain(new: str, old: str) -> float:
+        parts = {}
+        for asset in (new, old):
+            parts[asset] = explain(firm, ExactSearch(firm.vectors), LEARNT, STILL, RankRequest(), asset, NOW)
+        return sum(parts[new].terms[TERMS[t]] - parts[old].terms[TERMS[t]] for t in fresh)
+
+    assert gain("case_study1", "case_study3") == pytest.approx(
+        CONFIG.lasting.share * gain("blog0", "blog2"), rel=1e-6
+    )
+    assert gain("case_study1", "case_study3") > 0
+
+
 def test_equivalent_forms_of_what_was_seen_are_suppressed() -> None:
     group = np.arange(300)
     other = TOPIC_0[1]
@@ -178,9 +220,10 @@ def test_an_answer_holds_one_form_of_the_same_content() -> None:
 
 
 def test_what_was_shown_often_and_never_followed_loses_and_is_then_capped() -> None:
+    weary = replace(STILL, fatigue=replace(STILL.fatigue, penalty=2.0))
     first = ids(ask(RankRequest()))[0]
-    tired = ask(RankRequest(profile=make_profile([], shown={first: 5})))
-    fresh = ask(RankRequest())
+    tired = ask(RankRequest(profile=make_profile([], shown={first: 5})), weary)
+    fresh = ask(RankRequest(), weary)
     assert explain(FIRM, SEARCH, LEARNT, STILL, RankRequest(), first, NOW).terms["fatigue"] == 0.0
     request = RankRequest(profile=make_profile([], shown={first: 5}))
     assert explain(FIRM, SEARCH, LEARNT, STILL, request, first, NOW).terms["fatigue"] < -0.2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ranking_firm import KINDS, make_events, make_firm
-from recommender.domain.ranking_config import TERMS, load_ranking_config
+from recommender.domain.ranking_config import TERMS, LastingSettings, load_ranking_config
 from recommender.service.evaluation_data import Log
 from recommender.service.ranking_choice import CONSTANTS, MOST_WEIGHT, choose_ranking
 
@@ -28,7 +28,7 @@ def log_of(seed: int = 2) -> Log:
 def test_constants_are_tried_and_weights_fitted_within_bounds() -> None:
     log = log_of()
     until = float(np.quantile(log.events.at, 0.8))
-    flat = replace(CONFIG, weights=tuple(0.01 for _ in TERMS))
+    flat = replace(CONFIG, lasting=LastingSettings(), weights=tuple(0.01 for _ in TERMS))
     chosen = choose_ranking(log, KINDS, flat, until=until, days=400.0, constants=CONSTANTS[:1])
     assert [row["what"] for row in chosen.tried][:2] == ["as it stands", CONSTANTS[0][0]]
     assert chosen.config.weights != flat.weights

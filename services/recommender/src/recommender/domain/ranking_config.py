@@ -87,6 +87,25 @@ class QualitySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LastingSettings:
+    """Types of assets that don't age: of their freshness only `share` counts."""
+
+    types: tuple[str, ...] = ()
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgainSettings:
+    """Types that a buyer comes back to, such as prices and tools: shown again `after_days` since the buyer
+    last engaged with one, at a `penalty`, so that what is new to them goes first.
+    """
+
+    types: tuple[str, ...] = ()
+    after_days: float = 0.0
+    penalty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class FatigueSettings:
     penalty: float
     shows_half: float
@@ -125,6 +144,8 @@ class RankingConfig:
     candidates: CandidateSettings
     popularity_half_lives: tuple[float, ...]  # seconds, in the order of POPULARITY_TERMS
     freshness: FreshnessSettings
+    lasting: LastingSettings
+    again: AgainSettings
     quality: QualitySettings
     weights: tuple[float, ...]
     curves: Mapping[str, Curve]
@@ -154,6 +175,14 @@ class _Table:
             return max(least, 1)
         return value
 
+    def names(self, key: str) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self.table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
+            self.mistakes.append(f"[{self.place}] {key}: must be a list of texts")
+            return ()
+        return tuple(value)
+
     def strays(self, known: tuple[str, ...]) -> None:
         self.mistakes += [f"[{self.place}] {key}: unknown" for key in self.table if key not in known]
 
@@ -167,6 +196,20 @@ def _settings(kind: type[T], root: Mapping[str, Any], place: str, mistakes: list
         least = 1e-3 if half_life or f.name == "recovery_days" else (1 if f.name == "width" else 0)
         values[f.name] = table.number(f.name, least=least, whole=f.type == "int")
     return kind(**values)
+
+
+def _types(root: Mapping[str, Any], mistakes: list[str]) -> tuple[LastingSettings, AgainSettings]:
+    """What may be missing: then no type is special, as in files written before there were these sections."""
+    lasting = _Table(root.get("lasting", {}), "lasting", mistakes)
+    lasting.strays(("types", "share"))
+    again = _Table(root.get("again", {}), "again", mistakes)
+    again.strays(("types", "after_days", "penalty"))
+    share = lasting.number("share", default=1.0)
+    if share > 1:
+        mistakes.append("[lasting] share: must be at most 1")
+    return LastingSettings(lasting.names("types"), share), AgainSettings(
+        again.names("types"), again.number("after_days", default=0.0), again.number("penalty", default=0.0)
+    )
 
 
 def _curves(root: Mapping[str, Any], place: str, mistakes: list[str]) -> dict[str, Curve]:
@@ -198,7 +241,7 @@ def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfi
         "freshness",
         "quality",
     )
-    known += ("terms", "curves", "unproven_curves", "goals", "fatigue", "rerank", "notes")
+    known += ("lasting", "again", "terms", "curves", "unproven_curves", "goals", "fatigue", "rerank", "notes")
     mistakes += [f"{key}: unknown section" for key in root if key not in known]
     name, version = root.get("name"), root.get("version")
     if not isinstance(name, str) or not name:
@@ -216,6 +259,7 @@ def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfi
         factors = _Table(goals_table.table.get(goal, {}), f"goals.{goal}", mistakes)
         factors.strays(TERMS)
         goals[goal] = tuple(float(factors.number(term, default=1.0)) for term in TERMS)
+    lasting, again = _types(root, mistakes)
     config = RankingConfig(
         name=str(name),
         version=version if isinstance(version, int) else 0,
@@ -223,6 +267,8 @@ def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfi
         candidates=_settings(CandidateSettings, root, "candidates", mistakes),
         popularity_half_lives=tuple(3600.0 * hours.number(t, least=0.01) for t in POPULARITY_TERMS),
         freshness=_settings(FreshnessSettings, root, "freshness", mistakes),
+        lasting=lasting,
+        again=again,
         quality=_settings(QualitySettings, root, "quality", mistakes),
         weights=tuple(float(terms.number(t, least=-1e6, default=0.0)) for t in TERMS),
         curves=MappingProxyType(_curves(root, "curves", mistakes)),
@@ -262,6 +308,8 @@ def ranking_config_table(config: RankingConfig) -> dict[str, Any]:
             t: s / 3600.0 for t, s in zip(POPULARITY_TERMS, config.popularity_half_lives, strict=True)
         },
         "freshness": asdict(config.freshness),
+        "lasting": asdict(config.lasting) | {"types": list(config.lasting.types)},
+        "again": asdict(config.again) | {"types": list(config.again.types)},
         "quality": asdict(config.quality),
         "terms": dict(zip(TERMS, config.weights, strict=True)),
         "curves": {t: {"x": list(c.x), "y": list(c.y)} for t, c in config.curves.items()},

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.domain.catalogue import Catalogue
-from recommender.domain.ranking_config import POPULARITY_TERMS, RankingConfig
+from recommender.domain.ranking_config import POPULARITY_TERMS, LastingSettings, RankingConfig
 from recommender.numeric.behaviour import AlignedBehaviour, Behaviour
+from recommender.numeric.tags import tag_table
 
 DAY = 86_400.0
 Floats = NDArray[np.float64]
@@ -43,6 +44,8 @@ def asset_terms(
     # 1 for just now, 0 for for ever ago or never, falling with the logarithm of the hours since.
     since /= 3_600.0
     np.clip(1.0 - np.log1p(since, out=since) / LOG_HOURS, 0.0, 1.0, out=out[3:5])
+    if config.lasting.types:
+        out[1:4] *= _ageing(catalogue, config.lasting)[rows]
     elapsed = max(0.0, now - behaviour.as_of)
     decay = POPULARITY_GRAIN * np.exp2(-elapsed / np.asarray(behaviour.half_lives))
     decayed = np.ascontiguousarray(aligned.popularity[rows].T) * decay[:, None]
@@ -50,3 +53,12 @@ def asset_terms(
     np.minimum(decayed / np.log1p(POPULARITY_GRAIN * POPULARITY_CEILING), 1.0, out=out[5:-1])
     out[-1] = np.exp(-aligned.buyers[rows] / PROVEN_BUYERS)
     return out
+
+
+def _ageing(catalogue: Catalogue, lasting: LastingSettings) -> Floats:
+    """float64 [N]: how much an asset's freshness counts, by its type."""
+    tags = tag_table(catalogue)
+    of_type = np.ones(tags.size)
+    of_type[[i for t in lasting.types if (i := tags.find("type", t)) >= 0]] = lasting.share
+    ageing: Floats = of_type.take(tags.type_of_row)
+    return ageing

@@ -60,6 +60,14 @@ def reasons_for(
     return tuple(found.values()) or (("eligible", "New to this buyer and allowed here"),)
 
 
+def reasons_again(catalogue: Catalogue, row: int, last_at: float) -> tuple[Reason, ...]:
+    """Why something is shown that the buyer has used before; `last_at` epoch seconds."""
+    day = datetime.fromtimestamp(last_at, UTC)
+    return (
+        ("again", f"Worth coming back to: they last {_used(catalogue.cards[row])} on {day.day} {day:%B}"),
+    )
+
+
 def _reason(
     term: str,
     catalogue: Catalogue,
@@ -93,7 +101,7 @@ def _reason(
         case "query":
             return "query", "Answers what they asked for"
         case "stage_fit" | "progress" if stage is not None:
-            return _stage_reason(term, catalogue, row, stage)
+            return _stage_reason(catalogue, row, stage)
         case "quality":
             return "quality", "Followed more often than others when shown"
         case "fresh_day" | "fresh_month":
@@ -139,13 +147,18 @@ def _because_of(catalogue: Catalogue, row: int, interest: Interest) -> Reason | 
     return "interest", f"Because they {_verb(card)} “{_title(card)}” on {day.day} {day:%B}"
 
 
-def _stage_reason(term: str, catalogue: Catalogue, row: int, stage: Floats) -> Reason:
-    content = STAGES[int(catalogue.stage[row].argmax())]
+def _stage_reason(catalogue: Catalogue, row: int, stage: Floats) -> Reason:
+    content = int(catalogue.stage[row].argmax())
     state = int(stage.argmax())
-    name = STATE_NAMES[state]
-    if term == "progress" and int(NEXT[state].argmax()) != int(FIT[state].argmax()):
-        return "next_stage", f"Helps on from {name} to {content}"
-    return "stage_fit", f"Fits the {content} stage"
+    if content == int(FIT[state].argmax()):
+        return "stage_fit", f"Fits the {STAGES[content]} stage"
+    if content == int(NEXT[state].argmax()):
+        return "next_stage", f"Helps on from {STATE_NAMES[state]} to {STAGES[content]}"
+    return "stage_fit", f"Also serves the {STAGES[int(FIT[state].argmax())]} stage"
+
+
+def _used(card: AssetCard) -> str:
+    return "used it" if card.type in ("roi_tool", "trial") else "read it"
 
 
 def _verb(card: AssetCard) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.domain.ranking_config import RankingConfig
+from recommender.domain.ranking_config import AgainSettings, RankingConfig
 from recommender.domain.ranking_request import TIERS, RankRequest
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.baselines import Baselines
@@ -75,7 +75,7 @@ def evaluate_log(
     """
     back = view == "back"
     catalogue = log.catalogue
-    quiet = {n: replace(c, rerank=replace(c.rerank, explore_share=0.0)) for n, c in configs.items()}
+    quiet = {n: _quiet(c) for n, c in configs.items()}
     tallies: dict[str, _Tally] = {}
     buyers: list[int] = []
     lines: list[dict[str, object]] = []
@@ -115,6 +115,12 @@ def evaluate_log(
     if not lines:
         raise ValueError("there is no first engagement with a published asset in this window")
     return _evaluation(log, buyers, tallies, lines, seed, kept_first / max(1, kept_all))
+
+
+def _quiet(config: RankingConfig) -> RankingConfig:
+    """Without chance, and without what was engaged with before: a case asks for something new."""
+    rerank = replace(config.rerank, explore_share=0.0)
+    return replace(config, rerank=rerank, again=AgainSettings())
 
 
 def _with_baselines(

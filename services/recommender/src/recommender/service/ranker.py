@@ -20,7 +20,7 @@ from recommender.domain.ranking_request import (
 from recommender.numeric.behaviour import Behaviour
 from recommender.numeric.candidates import VectorSearch
 from recommender.numeric.ranking import ALL_TERMS, DIVERSITY, RULE
-from recommender.numeric.reasons import reasons_for
+from recommender.numeric.reasons import MOST_REASONS, reasons_again, reasons_for
 from recommender.numeric.rerank import choose, pool_size
 from recommender.numeric.selection import top
 from recommender.numeric.together import entry_keys
@@ -162,17 +162,21 @@ def _reasons(
     if pinned:
         return (("pinned", "Set for this place by the content team"),)
     context = scene.catalogue.row_of.get(request.context_asset_id) if request.context_asset_id else None
-    return reasons_for(
-        scene.catalogue,
-        row,
-        (scored.parts[:, at] - middling)[: len(TERMS)],
-        interest=buyer.interest,
-        together=_speakers(scene, buyer, row),
-        stage=buyer.inputs.stage,
-        context_title=scene.catalogue.cards[context].title if context is not None else None,
-        persona=request.persona,
-        industry=request.industry,
-    )
+    used = reasons_again(scene.catalogue, row, buyer.again[row]) if row in buyer.again else ()
+    return (
+        *used,
+        *reasons_for(
+            scene.catalogue,
+            row,
+            (scored.parts[:, at] - middling)[: len(TERMS)],
+            interest=buyer.interest,
+            together=_speakers(scene, buyer, row),
+            stage=buyer.inputs.stage,
+            context_title=scene.catalogue.cards[context].title if context is not None else None,
+            persona=request.persona,
+            industry=request.industry,
+        ),
+    )[:MOST_REASONS]
 
 
 def _speakers(scene: Scene, buyer: Prepared, row: int) -> list[tuple[int, float]]:

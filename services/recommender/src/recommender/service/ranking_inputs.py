@@ -63,13 +63,16 @@ def set_scene(catalogue: Catalogue, behaviour: Behaviour, config: RankingConfig,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """One request, made ready. `suppressed` maps a row to why this buyer isn't shown it."""
+    """One request, made ready. `suppressed` maps a row to why this buyer isn't shown it; `again` the rows of
+    what they have used and may want to use again to when they last did, epoch seconds.
+    """
 
     request: RankRequest
     interest: Interest
     inputs: BuyerInputs
     suppressed: Mapping[int, str]
     shows: Mapping[int, tuple[float, float]]  # row → (shows without an answer, last one, epoch seconds)
+    again: Mapping[int, float]
     tier: str
 
 
@@ -118,9 +121,10 @@ def prepare(
         industry=tags.find("industries", request.industry if personal else None),
         gap=gap,
     )
-    suppressed, shows = _suppressed(scene, request, profile, context)
+    again = _again(scene, profile)
+    suppressed, shows = _suppressed(scene, request, profile, context, again)
     tier = _tier(scene, request, interest, colleagues)
-    return Prepared(request, interest, inputs, suppressed, shows, tier)
+    return Prepared(request, interest, inputs, suppressed, shows, again, tier)
 
 
 def together_rows(scene: Scene, interest: Interest) -> tuple[Floats, Floats, Floats]:
@@ -185,8 +189,21 @@ def _unreached(tags: TagTable, rows: Rows) -> Floats:
     )
 
 
+def _again(scene: Scene, profile: Profile) -> dict[int, float]:
+    settings, cards = scene.config.again, scene.catalogue.cards
+    if not settings.types:
+        return {}
+    rested = np.flatnonzero(profile.last_at <= scene.now - settings.after_days * DAY)
+    found = {scene.catalogue.row_of.get(profile.asset_ids[i]): float(profile.last_at[i]) for i in rested}
+    return {row: at for row, at in found.items() if row is not None and cards[row].type in settings.types}
+
+
 def _suppressed(
-    scene: Scene, request: RankRequest, profile: Profile, context: int | None
+    scene: Scene,
+    request: RankRequest,
+    profile: Profile,
+    context: int | None,
+    again: Mapping[int, float],
 ) -> tuple[dict[int, str], dict[int, tuple[float, float]]]:
     row_of, group, related = scene.catalogue.row_of, scene.catalogue.group, siblings(scene.catalogue)
     why: dict[int, str] = {}
@@ -201,7 +218,8 @@ def _suppressed(
     for asset_id in (*request.exclude_ids, *request.rules.exclude_ids):
         if (row := row_of.get(asset_id)) is not None:
             why[row] = "excluded" if asset_id in request.exclude_ids else "rule"
-    seen = [row for asset_id in profile.asset_ids if (row := row_of.get(asset_id)) is not None]
+    engaged = (row_of.get(asset_id) for asset_id in profile.asset_ids)
+    seen = [row for row in engaged if row is not None and row not in again]
     for row in seen:
         why.setdefault(row, "seen")
     if related:

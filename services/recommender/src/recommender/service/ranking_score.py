@@ -181,12 +181,14 @@ def _score_some(
 
 
 def _add_extras(scene: Scene, pools: Pools, buyer: Prepared, rows: Rows, parts: Floats) -> None:
+    if buyer.again:
+        parts[FATIGUE, np.isin(rows, list(buyer.again))] -= scene.config.again.penalty
     if buyer.shows:
         shown = [(i, buyer.shows[int(row)]) for i, row in enumerate(rows) if int(row) in buyer.shows]
         if shown:
             counts = np.array([count for _, (count, _) in shown])
             lasts = np.array([last for _, (_, last) in shown])
-            parts[FATIGUE, [i for i, _ in shown]] = fatigue(counts, lasts, scene.config.fatigue, scene.now)
+            parts[FATIGUE, [i for i, _ in shown]] += fatigue(counts, lasts, scene.config.fatigue, scene.now)
     for sign, rules in ((1.0, buyer.request.rules.boost), (-1.0, buyer.request.rules.bury)):
         for rule, amount in rules:
             parts[RULE, pools.mask(rule)[rows]] += sign * amount
