@@ -31,7 +31,8 @@ test: $(READY) ## Run the whole test suite
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the fast tests: no torch, no database, no processes
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not model" tests/unit tests/architecture
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -p no:schemathesis -p no:playwright \
+	  -m "not slow and not model" tests/unit tests/architecture
 
 .PHONY: fuzz
 fuzz: $(READY) ## Send generated requests to a running Foreword (KEY=…, SECONDS=3600 for about 50,000)
@@ -86,7 +87,7 @@ drill: $(READY) ## Take each part away under load and write docs/drills.md
 
 .PHONY: bench-metrics
 bench-metrics: $(READY) ## Measure what metrics cost a request; writes docs/performance.md
-	$(BIN)/python bench/instrumentation.py --write docs/performance.md
+	$(BIN)/python -m bench.instrumentation --write docs/performance.md
 
 .PHONY: openapi
 openapi: $(READY) ## Write docs/openapi.json from the code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,11 +54,6 @@ def test_the_import_contracts_know_every_package() -> None:
     assert {name for layer in layers for name in layer.split(" | ")} == packages()
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.parent.name)
 def test_every_dependency_is_pinned(project: Path) -> None:
     described = tomllib.loads(project.read_text())["project"]
@@ -86,15 +80,6 @@ SOURCES = [
 ]
 
 
-def test_every_module_says_in_a_sentence_what_lives_there() -> None:
-    silent = []
-    for path in SOURCES:
-        told = ast.get_docstring(parsed(path))
-        if not told or not told.split("\n\n")[0].endswith((".", ":", "?")):
-            silent.append(str(path.relative_to(ROOT)))
-    assert silent == []
-
-
 def test_no_module_is_named_for_nothing() -> None:
     empty_names = {"utils.py", "util.py", "helpers.py", "helper.py", "manager.py", "common.py", "misc.py"}
     assert [str(p.relative_to(ROOT)) for p in SOURCES if p.name in empty_names] == []
@@ -105,7 +90,7 @@ def test_servicekit_names_no_noun_of_the_domain() -> None:
     told = []
     for path in SOURCES:
         if "servicekit" in path.parts:
-            code = ast.dump(parsed(path))
+            code = ast.dump(ast.parse(path.read_text()))
             names = set(re.findall(r"(?:name|id|attr|arg)='([^']+)'", code))
             told += [f"{path.name}: {name}" for name in names if nouns.fullmatch(name)]
     assert told == []

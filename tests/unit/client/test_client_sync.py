@@ -188,10 +188,14 @@ BOMB = b"""<!DOCTYPE x [<!ENTITY a "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa">
         b"<html><p>no feed</html>",
         b"<urlset><url>",
         b"\x1f\x8bnonsense",
-        gzip.compress(bytes(60_000_000)),
         BOMB,
     ],
 )
 def test_what_is_no_listing_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(ListingUnreadable):
         read_listing(body)
+
+
+def test_a_packed_listing_that_inflates_without_end_is_said_to_be_none() -> None:
+    with pytest.raises(ListingUnreadable):
+        read_listing(gzip.compress(bytes(60_000_000), 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,14 @@ URL = "/v1/embeddings"
 ENCODER = HashingEncoder()
 
 
-@pytest.fixture
-def client() -> Any:
+def hashing_client() -> Iterator[FlaskClient]:
     app = create_app(EmbedderSettings.load(embedder_model="hashing"))
     yield app.test_client()
     app.extensions["close"]()
+
+
+client = pytest.fixture(hashing_client, scope="module")
+fresh_client = pytest.fixture(hashing_client)
 
 
 def vectors_of(response: TestResponse) -> np.ndarray[Any, Any]:
@@ -182,7 +186,8 @@ def test_models_are_listed_and_found(client: FlaskClient) -> None:
     assert client.get("/v1/models/other").status_code == 404
 
 
-def test_metrics_count_texts_tokens_cache_and_passes(client: FlaskClient) -> None:
+def test_metrics_count_texts_tokens_cache_and_passes(fresh_client: FlaskClient) -> None:
+    client = fresh_client
     client.post(URL, json={"input": ["two words", "a"]})
     client.post(URL, json={"input": ["two words", "a", "a", "new text"]})
     client.post(URL, json={"input": ["word " * 300]})

@@ -88,7 +88,7 @@ def test_a_body_that_is_not_what_it_says_is_a_400(gateway: Gateway, body: bytes,
 
 
 def test_a_gzip_bomb_stops_at_the_limit(gateway: Gateway) -> None:
-    bomb = gzip.compress(b"[" + b"0," * (16 * 1024 * 1024), mtime=0)
+    bomb = gzip.compress(b"[" + b"0," * (4 * 1024 * 1024), mtime=0)
     assert len(bomb) < 1024 * 1024
     headers = gateway.headers(**{"Content-Encoding": "gzip"})
     answer = gateway.client.post("/v1/batch", data=bomb, headers=headers)

@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from servicekit.outbound_guard import (
     OutboundPolicy,
@@ -66,6 +67,12 @@ class _Line:
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
+@cache
+def _trusted_authorities() -> ssl.SSLContext:
+    """Reading the machine's certificates takes 30 ms, so it is done once, and not before they are needed."""
+    return ssl.create_default_context()
+
+
 class OutboundClient:
     """Raises `OutboundRefused` for an address that may not be called and `OutboundFailed` for a bad answer.
 
@@ -90,7 +97,7 @@ class OutboundClient:
         self._user_agent = user_agent
         self._resolve = resolve
         self._connect = connect
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls
 
     def request(
         self,
@@ -147,7 +154,7 @@ class OutboundClient:
     ) -> OutboundAnswer:
         line.socket.settimeout(self._timeout)
         if target.scheme == "https":
-            line.encrypt(self._tls, target.host)
+            line.encrypt(self._tls or _trusted_authorities(), target.host)
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.sock = line.socket  # made above, to the address that was judged
         try:
