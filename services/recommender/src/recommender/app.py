@@ -15,6 +15,7 @@ from recommender.api import accounts as account_routes
 from recommender.api import assets as asset_routes
 from recommender.api import buyers as buyer_routes
 from recommender.api import email as email_routes
+from recommender.api import library as library_routes
 from recommender.api import placements as placement_routes
 from recommender.api import problems
 from recommender.api import recommendations as recommendation_routes
@@ -49,6 +50,7 @@ from recommender.service.following import CatalogueListener
 from recommender.service.importing import AssetImport
 from recommender.service.insight import InsightService
 from recommender.service.learning_loop import BehaviourKeeper
+from recommender.service.library import LibraryService
 from recommender.service.meters import CatalogueMeters, RecommenderMeters
 from recommender.service.placements import PlacementBook, PlacementService
 from recommender.service.previewing import PreviewService
@@ -241,6 +243,7 @@ def create_app(
     app.register_blueprint(placement_routes.blueprint(placements, recommendations))
     app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))
     app.register_blueprint(account_routes.blueprint(StandingList(engine)))
+    app.register_blueprint(library_routes.blueprint(LibraryService(engine, replica)))
     app.register_blueprint(email_routes.blueprint(EmailSlotService(engine, recommendations, replica, clock)))
     webhooks = webhook_service.build(
         engine,

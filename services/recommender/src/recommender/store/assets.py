@@ -224,9 +224,14 @@ def delete_asset(connection: sa.Connection, asset_id: str, now: datetime) -> boo
 
 
 def list_assets(
-    connection: sa.Connection, query: AssetQuery, model_id: str | None, only_ids: Sequence[str] | None = None
+    connection: sa.Connection,
+    query: AssetQuery,
+    model_id: str | None,
+    only_ids: Sequence[str] | None = None,
+    *,
+    bodies: bool = True,
 ) -> tuple[list[StoredAsset], int]:
-    """A page, newest change first, without bodies' cost to the caller's filters. → (assets, how many in all)."""
+    """A page, newest change first, without bodies where nobody reads them. → (assets, how many in all)."""
     conditions = ["a.deleted_at IS NULL"]
     values: dict[str, Any] = {"model": model_id, "limit": query.page_size}
     for name in ("status", "type"):
@@ -246,8 +251,9 @@ def list_assets(
     if query.after is not None:
         after = " AND (a.updated_at, a.asset_id) < (%(after_at)s, %(after_id)s)"
         values |= {"after_at": query.after[0], "after_id": query.after[1]}
+    columns = _STORED_COLUMNS if bodies else _STORED_COLUMNS.replace("a.body", "NULL::text")
     rows = connection.exec_driver_sql(
-        f"SELECT {_STORED_COLUMNS} FROM recommender.assets a {_JOIN_EMBEDDING} WHERE {where}{after} "
+        f"SELECT {columns} FROM recommender.assets a {_JOIN_EMBEDDING} WHERE {where}{after} "
         "ORDER BY a.updated_at DESC, a.asset_id DESC LIMIT %(limit)s",
         values,
     )
