@@ -45,10 +45,15 @@ def check_request(request: RecommendationRequest, project_secret: bytes) -> None
 
 def _filters_on_stage(tree: object) -> bool:
     """Wherever in the tree `stage` is named as a field: refuse, whatever the tree's shape."""
-    if isinstance(tree, Mapping):
-        return "stage" in tree or tree.get("field") == "stage" or any(map(_filters_on_stage, tree.values()))
-    if isinstance(tree, (list, tuple)):
-        return any(map(_filters_on_stage, tree))
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            if "stage" in node or node.get("field") == "stage":
+                return True
+            waiting.extend(node.values())
+        elif isinstance(node, (list, tuple)):
+            waiting.extend(node)
     return False
 
 

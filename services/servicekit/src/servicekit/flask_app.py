@@ -39,6 +39,7 @@ def create(service: str, *, metrics: Metrics, max_body_bytes: int, tracer: Trace
     app.extensions["tracer"] = tracer
     _init_request_context(app, tracer)
     _init_red_metrics(app, metrics)
+    _init_query(app)
     _init_errors(app, service)
     return app
 
@@ -108,6 +109,16 @@ def _init_red_metrics(app: Flask, metrics: Metrics) -> None:
     def done(_: BaseException | None) -> None:
         if g.pop("counted", False):
             metrics.in_flight.dec()
+
+
+def _init_query(app: Flask) -> None:
+    @app.before_request
+    def readable() -> None:
+        """Whatever reads the query decodes it; bytes that are no UTF-8 would fail there, in the middle of work."""
+        try:
+            request.query_string.decode()
+        except UnicodeDecodeError as error:
+            raise errors.BadRequest("The query is not UTF-8.", code="query_malformed") from error
 
 
 def _init_errors(app: Flask, service: str) -> None:

@@ -13,23 +13,46 @@ from servicekit.errors import BadRequest, FieldProblem, Unprocessable
 
 Model = TypeVar("Model", bound=BaseModel)
 _LIMIT_OF_LISTED_PROBLEMS = 20
+# The parser reads deeper than the writer writes, and than functions that call themselves can follow.
+DEEPEST = 64
 
 
-def read_json(body: bytes) -> Any:
-    """Parse a body as JSON; an empty or malformed one is a 400 that says where it broke off."""
+def read_json(body: bytes, deepest: int | None = DEEPEST) -> Any:
+    """Parse a body as JSON; an empty or malformed one is a 400 that says where it broke off.
+
+    What is nested deeper than `deepest` is a 422; None is for whoever judges that by itself.
+    """
     if not body.strip():
         raise BadRequest("The body is empty; send a JSON object.", code="body_empty")
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(
             f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
             code="json_malformed",
         ) from error
+    if deepest is not None and body.count(b"{") + body.count(b"[") > deepest:
+        require_shallow(value, deepest)
+    return value
 
 
-def read_object(body: bytes) -> dict[str, Any]:
-    value = read_json(body)
+def require_shallow(value: Any, deepest: int = DEEPEST) -> None:
+    """Raises `Unprocessable` for JSON that is nested deeper than this; level by level, so at any depth."""
+    level = [value]
+    for _ in range(deepest + 1):
+        level = [
+            inner
+            for node in level
+            if isinstance(node, dict | list)
+            for inner in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return
+    raise Unprocessable(f"The JSON is nested more than {deepest} levels deep.", code="json_too_deep")
+
+
+def read_object(body: bytes, deepest: int | None = DEEPEST) -> dict[str, Any]:
+    value = read_json(body, deepest)
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object.", code="json_not_an_object")
     return value

@@ -73,10 +73,14 @@ class IntakeViews:
         if not events:
             return json_response({"accepted": 0, "duplicates": 0, "dead_letters": 0})
         signal = TrackedSignal(
-            kind="batch", body=dumps({"batch": events}), received_at=datetime.now(UTC), source="secret"
+            kind="batch", body=_batch(events), received_at=datetime.now(UTC), source="secret"
         )
         answer = self._parts.signals.send(signal, timeout_seconds=self._parts.settings.signal_timeout_seconds)
         return relay.answer(answer)
+
+
+def _batch(events: Sequence[dict[str, Any]]) -> bytes:
+    return dumps({"batch": events})
 
 
 def routes(parts: Parts) -> tuple[Route, ...]:

@@ -17,17 +17,18 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.exceptions import CloudEventValidationError
 
 from servicekit.errors import BadRequest
+from servicekit.wire import require_shallow
 
 BATCH_TYPE = "application/cloudevents-batch+json"
 STRUCTURED_TYPE = "application/cloudevents+json"
 _CALLS = ("track", "page", "screen", "identify", "group", "alias")
 _IDENTITY = (("userid", "userId"), ("anonymousid", "anonymousId"), ("accountid", "groupId"))
 _MOST_EVENTS = 10_000
-_UNREADABLE = (CloudEventValidationError, ValueError, TypeError, KeyError, AttributeError)
+_UNREADABLE = (CloudEventValidationError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 def tracking_events(headers: Mapping[str, str], body: bytes) -> list[dict[str, Any]]:
-    """The events of one request, in whichever mode its content type names. Raises `BadRequest`."""
+    """The events of one request, in whichever mode its content type names. Raises `BadRequest` or `Unprocessable`."""
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == BATCH_TYPE:
         return [_tracking_event(_read({"content-type": STRUCTURED_TYPE}, one)) for one in _members(body)]
@@ -43,6 +44,7 @@ def _members(body: bytes) -> list[bytes]:
         raise BadRequest("A batch of CloudEvents is a JSON array.", code="cloudevent_invalid")
     if len(members) > _MOST_EVENTS:
         raise BadRequest(f"Send at most {_MOST_EVENTS:,} events at once.", code="too_many_events")
+    require_shallow(members)
     return [orjson.dumps(member) for member in members]
 
 
@@ -86,4 +88,5 @@ def _data(event: BaseCloudEvent) -> Mapping[str, Any]:
             data = orjson.loads(data)
         except orjson.JSONDecodeError:
             return {}
+    require_shallow(data)
     return data if isinstance(data, dict) else {}

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from servicekit.errors import Unauthenticated
+from servicekit.wire import require_shallow
 
 # HubSpot's own words: a request older than this is to be refused.
 CLOCK_WINDOW = timedelta(minutes=5)
@@ -58,6 +59,7 @@ def _check_clock(stamp: str, now: datetime) -> None:
 
 def tracking_events(notices: Sequence[Any]) -> list[dict[str, Any]]:
     """What the notices say; those that say nothing about a buyer are left out."""
+    require_shallow(notices)
     found = []
     for notice in notices:
         if not isinstance(notice, dict) or not isinstance(kind := notice.get("subscriptionType"), str):

@@ -18,7 +18,7 @@ def blueprint(validator: SignalValidator, clock: Clock) -> Blueprint:
 
     @routes.post("/v1/signals:validate")
     def validate() -> Response:
-        body = read_object(request.get_data())
+        body = read_object(request.get_data(), deepest=None)
         call = request.args.get("kind") or ("batch" if "batch" in body else "")
         if not call:  # an event alone may say itself what it is
             call, body = "batch", {"batch": [body], "sentAt": body.get("sentAt")}

@@ -27,7 +27,7 @@ def blueprint(signals: SignalService, clock: Clock) -> Blueprint:
         outcome = signals.record(
             SignalRequest(
                 call=call,
-                body=read_object(request.get_data()),
+                body=read_object(request.get_data(), deepest=None),  # each event is judged by itself
                 received_at=received_at(clock),
                 agent=request.headers.get("X-Buyer-Agent"),
                 opted_out=request.headers.get("Sec-GPC") == "1",

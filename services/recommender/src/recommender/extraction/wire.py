@@ -81,5 +81,5 @@ def decode_answer(payload: bytes) -> Answer:
             None,
             fit,
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ReaderFailed("The reader gave no usable answer; upload the file again.") from error

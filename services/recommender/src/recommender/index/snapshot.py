@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import tempfile
+import tokenize
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -35,6 +36,13 @@ _ARRAYS = (
 )
 # Where lists stand in a card, which JSON gives back as lists and a card holds as tuples.
 _TUPLES = slice(7, 11)
+
+
+# What the readers of JSON and of arrays raise for bytes that neither wrote.
+_NO_ROWS = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, MemoryError, OverflowError,
+    SyntaxError, RecursionError, tokenize.TokenError,
+)  # fmt: skip
 
 
 class SnapshotUnusable(Exception):
@@ -107,16 +115,25 @@ def read_snapshot(
     if checksum != _checksum(content):
         raise SnapshotUnusable("its checksum does not fit")
     # Whole from here on: what does not fit now was written so.
-    end = content.index(b"\n")
-    header = orjson.loads(content[:end])
-    if header["format"] != _FORMAT:
-        raise SnapshotUnusable(f"its format is {header['format']}, ours is {_FORMAT}")
-    mark = SnapshotMark(header["revision"], header["model_id"], header["dimension"], header["fingerprint"])
+    try:
+        end = content.index(b"\n")
+        header = orjson.loads(content[:end])
+        written = header["format"]
+        mark = SnapshotMark(
+            header["revision"], header["model_id"], header["dimension"], header["fingerprint"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SnapshotUnusable("its head makes no sense") from error
+    if written != _FORMAT:
+        raise SnapshotUnusable(f"its format is {written}, ours is {_FORMAT}")
     if (mark.model_id, mark.dimension) != (model_id, dimension):
         raise SnapshotUnusable(f"its vectors are of {mark.model_id}, {model_id} serves")
     if mark.fingerprint != fingerprint:
         raise SnapshotUnusable("it was made with another stage model")
-    return mark, _rows(content, end + 1)
+    try:
+        return mark, _rows(content, end + 1)
+    except _NO_ROWS as error:
+        raise SnapshotUnusable(f"its rows make no sense ({type(error).__name__})") from error
 
 
 def discard_snapshot(folder: Path) -> None:

@@ -157,7 +157,8 @@ def _dead_letter(raw: object, call: str | None, received_at: datetime, error: Ev
     except TypeError:  # nested too deeply: what lies on its surface tells where it came from
         surface = raw.items() if isinstance(raw, dict) else ()
         text = orjson.dumps({k: v if isinstance(v, str | int | float) else "…" for k, v in surface})
-    kind = call or (str(raw.get("type")) if isinstance(raw, dict) else "unknown")
+    said = raw.get("type") if isinstance(raw, dict) else None
+    kind = call or (said if isinstance(said, str) else "unknown")
     key = message_key(text.decode(errors="replace"))
     return DeadLetter(
         key, received_at, kind[:40].replace("\x00", ""), error.code, error.detail, text[:65_536]

@@ -59,7 +59,10 @@ class AssetUpload:
             extracted = self._sandbox.extract(file.data, file.filename, file.declared_type)
         except ExtractionError as error:
             return _failed(file, error.code, str(error))
-        merged = _merge(extracted, stated, file.filename, base_url, status)
+        try:
+            merged = _merge(extracted, stated, file.filename, base_url, status)
+        except ValueError:
+            return _failed(file, "base_url_invalid", "The base_url is no address.")
         if merged.get("url") is None:
             return _failed(
                 file,
