@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import shutil
 import signal
@@ -24,10 +23,11 @@ from urllib3.exceptions import HTTPError
 
 from foreword_dev.chaos.postgres_server import ChaosPostgres
 from foreword_dev.chaos.tcp_proxy import TcpProxy
+from foreword_dev.chaos.wrong_clock import CLOCK_FILE
 
 MODELS = ("hashing-384", "hashing-256")
 READY_SECONDS = 120.0
-_FAKETIME = sorted(glob.glob("/usr/lib/*/faketime/libfaketime.so.1"))
+CLOCKED = "foreword_dev.chaos.wrong_clock:{}()"
 
 
 class NotReady(Exception):
@@ -57,14 +57,7 @@ class Member:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
-        clock = {}
-        if self.clock is not None:
-            clock = {
-                "LD_PRELOAD": _FAKETIME[-1],
-                "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "FAKETIME_CACHE_DURATION": "1",
-            }
+        clock = {} if self.clock is None else {CLOCK_FILE: str(self.clock)}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", "python:servicekit.gunicorn_conf", self.module],
@@ -90,10 +83,12 @@ class Member:
             for child in psutil.Process(self.process.pid).children():
                 child.kill()
 
-    def set_clock(self, offset: str) -> None:
-        """`offset` as libfaketime reads it, such as `+1h`; `+0` is the true time."""
+    def set_clock(self, seconds: float) -> None:
+        """Wrong by so many seconds, where this one's clock can be set; 0 is the true time."""
         if self.clock is not None:
-            self.clock.write_text(offset + "\n")
+            partial = self.clock.with_suffix(".partial")
+            partial.write_text(str(seconds))
+            partial.replace(self.clock)
 
     def is_ready(self) -> bool:
         try:
@@ -177,15 +172,11 @@ class Cluster:
         self.postgres.stop()
 
 
-def has_faketime() -> bool:
-    return bool(_FAKETIME)
-
-
 @contextmanager
 def cluster(
     folder: Path,
     *,
-    recommender_module: str = "recommender.wsgi:app",
+    recommender_module: str = CLOCKED.format("recommender"),
     disk_megabytes: int | None = 700,
 ) -> Iterator[Cluster]:
     """All of it, ready, in `folder`; everything is ended on the way out.
@@ -247,7 +238,7 @@ def _made(folder: Path, data: Path, recommender_module: str) -> Cluster:
 
     def add(name: str, module: str, environment: Mapping[str, str]) -> Member:
         port, metrics_port = next(ports), next(ports)
-        clock = folder / f"{name}.clock" if has_faketime() and "embedder" not in name else None
+        clock = folder / f"{name}.clock" if module.startswith(CLOCKED.partition("{")[0]) else None
         given = {"FOREWORD_PORT": str(port), "FOREWORD_METRICS_PORT": str(metrics_port)}
         member = Member(
             name,
@@ -258,7 +249,7 @@ def _made(folder: Path, data: Path, recommender_module: str) -> Cluster:
             folder / f"{name}.log",
             clock,
         )
-        member.set_clock("+0")
+        member.set_clock(0)
         members[name] = member
         return member
 
@@ -275,7 +266,7 @@ def _made(folder: Path, data: Path, recommender_module: str) -> Cluster:
     balancer = TcpProxy("recommender", [("127.0.0.1", one.port) for one in replicas])
     address = {"DATABASE_URL": url, "FOREWORD_RECOMMENDER_URL": f"http://127.0.0.1:{balancer.port}"}
     for number in (1, 2):
-        add(f"gateway-{number}", "gateway.wsgi:app", {**address, "FOREWORD_RATE_LIMIT": "off"})
+        add(f"gateway-{number}", CLOCKED.format("gateway"), {**address, "FOREWORD_RATE_LIMIT": "off"})
     return Cluster(folder, data, postgres, members, database, balancer, embedder)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foreword_dev.chaos.cluster import has_faketime
 from foreword_dev.chaos.faults import KILLS
 from foreword_dev.chaos.report import MOST_LEFTOVERS, Outcome
 
@@ -24,7 +23,7 @@ def report(outcome: Outcome) -> str:
     lines = [
         f"## The last full run: seed {outcome.seed}, {faults.kills} kills in {minutes:.1f} minutes",
         f"{'Passed.' if outcome.passed else '**Failed.**'} On two cores that other work shared.",
-        "" if has_faketime() else "\nClocks were left as they are, for want of `libfaketime`.\n",
+        "",
         "| what was held against what | | |",
         "|---|---:|---|",
         *(f"| {what} | {count} | {verdict} |" for what, count, verdict in _rows(outcome)),

@@ -14,7 +14,7 @@ import psycopg
 from rich.console import Console
 
 from foreword_dev.chaos.checker import Verdict, check
-from foreword_dev.chaos.cluster import Cluster, NotReady, cluster
+from foreword_dev.chaos.cluster import CLOCKED, Cluster, NotReady, cluster
 from foreword_dev.chaos.faults import Faults, Planned, plan
 from foreword_dev.chaos.ledger import Ledger
 from foreword_dev.chaos.load import Load
@@ -22,6 +22,7 @@ from foreword_dev.chaos.page import report, write
 from foreword_dev.chaos.report import Outcome
 
 CALM_SECONDS = 120.0
+PLANTED = "foreword_dev.chaos.planted:app"
 _WAITING = """
 SELECT (SELECT count(*) FROM recommender.buyers WHERE stale),
        (SELECT count(*) FROM recommender.assets a WHERE deleted_at IS NULL AND NOT EXISTS (
@@ -49,7 +50,7 @@ def chaos(
         ended = time.monotonic()
         told("healing")
     for member in running.members.values():
-        member.set_clock("+0")
+        member.set_clock(0)
     running.wait_ready()
     told(f"ready again after {time.monotonic() - ended:.1f} s; waiting until all is folded and embedded")
     wait_calm(running)
@@ -85,7 +86,7 @@ def main() -> int:
     seconds = 60.0 * given.minutes
     planned = plan(given.seed, given.kills, seconds)
     console.print(f"{len(planned)} faults in {seconds:g} s, from seed {given.seed}")
-    module = "foreword_dev.chaos.planted:app" if given.planted else "recommender.wsgi:app"
+    module = PLANTED if given.planted else CLOCKED.format("recommender")
     with tempfile.TemporaryDirectory(prefix="foreword-chaos-", ignore_cleanup_errors=True) as made:
         folder = given.keep or Path(made)
         Path(made).chmod(0o755)

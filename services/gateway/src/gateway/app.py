@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from flask import Flask, request
 
-from gateway import draining, edge_headers, limits, openapi, routing
+from gateway import admission_rules, draining, edge_headers, limits, openapi, routing
 from gateway.access import AccessControl
 from gateway.api import (
     assets,
@@ -40,7 +40,7 @@ from gateway.signal_relay import SignalRelay
 from gateway.store.migrate import require_known_schema
 from gateway.studio import application as studio
 from gateway.upstream import Recommender
-from servicekit import flask_app, health, tracing
+from servicekit import encoded_paths, flask_app, health, tracing
 from servicekit.database import create_engine, observe_pool
 from servicekit.errors import BadRequest, Unavailable
 from servicekit.health import PartStatus
@@ -69,8 +69,8 @@ def create_app(
             "gateway", settings.version, settings.otlp_endpoint, settings.trace_sample_ratio
         ),
     )
+    encoded_paths.init_app(app)
     app.template_folder = "templates"
-    routing.init_app(app)
     metrics = GatewayMetrics.create(shared_metrics)
     parts = _parts(settings, metrics, key_source or _database_keys(settings, metrics, start))
     access = AccessControl(parts.keys, limiter or _limiter(settings, parts.metrics), parts.metrics)
@@ -82,6 +82,7 @@ def create_app(
     health.init_app(app, _checks(parts))
     routing.register(app, routes, access.guard)
     app.extensions["routes"] = routes
+    app.extensions["admission"] = admission_rules.RULES
     app.extensions["openapi"] = functools.cache(
         lambda: openapi.document(routes, version=settings.version)  # takes a while, and seldom needed
     )

@@ -12,17 +12,16 @@ from crawleruseragents import is_crawler
 from flask import Flask
 
 from recommender.api import accounts as account_routes
+from recommender.api import admission_rules, problems
 from recommender.api import assets as asset_routes
 from recommender.api import buyers as buyer_routes
 from recommender.api import email as email_routes
 from recommender.api import library as library_routes
 from recommender.api import placements as placement_routes
-from recommender.api import problems
 from recommender.api import recommendations as recommendation_routes
 from recommender.api import signal_validation as signal_validation_routes
 from recommender.api import signals as signal_routes
 from recommender.api import webhooks as webhook_routes
-from recommender.api.requests import IdConverter
 from recommender.clients.embedder import EmbedderClient
 from recommender.domain.ranking_config import load_ranking_config
 from recommender.domain.signal_kinds import load_signal_kinds
@@ -52,6 +51,7 @@ from recommender.service.insight import InsightService
 from recommender.service.learning_loop import BehaviourKeeper
 from recommender.service.library import LibraryService
 from recommender.service.meters import CatalogueMeters, RecommenderMeters
+from recommender.service.model_change import ModelChange
 from recommender.service.placements import PlacementBook, PlacementService
 from recommender.service.previewing import PreviewService
 from recommender.service.recent_buyers import RecentBuyers
@@ -67,7 +67,7 @@ from recommender.service.uploading import AssetUpload
 from recommender.settings import RecommenderSettings
 from recommender.store.migrate import require_known_schema
 from recommender.store.partitions import Partitions
-from servicekit import database, flask_app, health, logs, tracing
+from servicekit import database, encoded_paths, flask_app, health, logs, tracing
 from servicekit.background import BackgroundLoop
 from servicekit.breaker import CircuitBreaker
 from servicekit.http import ServiceClient
@@ -97,7 +97,7 @@ def create_app(
         ),
     )
     problems.init_app(app)
-    app.url_map.converters["id"] = IdConverter
+    encoded_paths.init_app(app, "id")
 
     kinds = load_signal_kinds(settings.signals_file.read_bytes() if settings.signals_file else None)
     stage_model = load_stage_model(settings.stages_file)
@@ -144,6 +144,7 @@ def create_app(
         engine,
         encoder,
         replica,
+        ModelChange(engine, replica.estimator_of, clock),
         clock,
         meters.catalogue.backlog,
         meters.catalogue.oldest_seconds,
@@ -288,6 +289,7 @@ def create_app(
         sandbox.close()
         engine.dispose()
 
+    app.extensions["admission"] = admission_rules.RULES
     app.extensions["close"] = close
     app.extensions["parts"] = {
         "engine": engine,

@@ -1,7 +1,8 @@
 """gunicorn's settings for every service: one worker with many threads, metrics on a port of their own.
 
 Read by `gunicorn -c python:servicekit.gunicorn_conf <service>.wsgi:app`. The environment: `FOREWORD_PORT`,
-`FOREWORD_METRICS_PORT`, `FOREWORD_THREADS`, `FOREWORD_GRACEFUL_SECONDS`, `WEB_CONCURRENCY`, `FOREWORD_BIND`.
+`FOREWORD_METRICS_PORT`, `FOREWORD_THREADS`, `FOREWORD_GRACEFUL_SECONDS`, `FOREWORD_QUEUE_SECONDS`,
+`WEB_CONCURRENCY`, `FOREWORD_BIND`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ if workers > 1:
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="foreword-metrics-"))
 
 from servicekit import metrics  # noqa: E402 - see above
+from servicekit.admission import Admission  # noqa: E402
 from servicekit.gunicorn_logger import JsonLogger  # noqa: E402
 
 _address = os.environ.get("FOREWORD_BIND", "0.0.0.0")  # noqa: S104 - a container listens on all of its own
 bind = f"{_address}:{os.environ.get('FOREWORD_PORT', '8080')}"
-worker_class = "gthread"
+worker_class = "servicekit.gunicorn_worker.WaitingWorker"
 threads = int(os.environ.get("FOREWORD_THREADS", "16"))
 timeout = 120
 graceful_timeout = int(os.environ.get("FOREWORD_GRACEFUL_SECONDS", "20"))
@@ -37,6 +39,8 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 accesslog = None
 errorlog = "-"
 logger_class = JsonLogger
+# A request that has waited longer for a thread is refused while all of them are at work.
+_queue_seconds = float(os.environ.get("FOREWORD_QUEUE_SECONDS", "0.25"))
 _metrics_port = int(os.environ.get("FOREWORD_METRICS_PORT", "9080"))
 
 
@@ -60,6 +64,15 @@ def post_worker_init(worker: Any) -> None:
         if method not in ("HEAD", "OPTIONS")
     )
     own.threads.set(threads)
+    rules = worker.wsgi.extensions.get("admission")
+    if rules is not None:
+        worker.wsgi.wsgi_app = Admission(
+            worker.wsgi.wsgi_app,
+            rules,
+            own.refuse,
+            threads=threads,
+            most_wait_seconds=_queue_seconds,
+        )
     if workers == 1:
         # What waits for a thread is known to the pool's queue alone.
         own.queued.set_function(worker.tpool._work_queue.qsize)

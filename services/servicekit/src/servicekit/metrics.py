@@ -21,6 +21,8 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from servicekit.admission import REASONS, REFUSED_ROUTE
+
 # 0.1 s is the objective for a recommendation, 0.05 s the benchmark's limit, 10 s the upload's.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER")
@@ -87,6 +89,7 @@ class Metrics:
     in_flight: Gauge = field(init=False)
     threads: Gauge = field(init=False)
     queued: Gauge = field(init=False)
+    refused: Counter = field(init=False)
     definitions: list[Definition] = field(default_factory=list)
     _answered: dict[tuple[str, str, str], tuple[Counter, Histogram]] = field(default_factory=dict)
 
@@ -99,7 +102,7 @@ class Metrics:
         return made
 
     def _create_shared(self, version: str) -> None:
-        route = Label("route", bound="the route templates of the service, and `unmatched`")
+        route = Label("route", bound="the route templates of the service, `unmatched` and `refused`")
         method = Label("method", bound=", ".join(METHODS))
         self.gauge(
             "build_info", "The version that runs; always 1.", [Label("version", bound="one a process")]
@@ -117,6 +120,18 @@ class Metrics:
         self.in_flight = self.gauge("http_requests_in_flight", "Requests being served now.")
         self.threads = self.gauge("http_threads", "Threads that serve requests; more requests wait.")
         self.queued = self.gauge("http_queued_connections", "Connections that wait for a thread.")
+        self.refused = self.counter(
+            "http_refused_total",
+            "Requests refused before any work, with 503 or 429: they waited too long for a thread, streams "
+            "or writes held their part of the threads, or their key held its share.",
+            [Label("reason", REASONS)],
+        )
+
+    def refuse(self, reason: str, method: str, status: int) -> None:
+        """Count a refusal by its reason, and as an answer of no route."""
+        self.refused.labels(reason).inc()
+        known = method if method in METHODS else "OTHER"
+        self.requests.labels(REFUSED_ROUTE, known, f"{status // 100}xx").inc()
 
     def answered(self, route: str, method: str, status: int, seconds: float, trace_id: str | None) -> None:
         """Count one answer. The children are kept: looking them up by label costs as much as counting."""

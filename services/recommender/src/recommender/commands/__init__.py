@@ -8,6 +8,7 @@ from recommender.commands.calibrate import calibrate
 from recommender.commands.embed_share import embed_share
 from recommender.commands.evaluate import evaluate
 from recommender.commands.learn import learn
+from recommender.commands.model import model
 from recommender.commands.report import report
 from recommender.commands.retention import retention
 from recommender.commands.simulate import simulate
@@ -18,5 +19,5 @@ def group() -> None:
     """Commands that need the recommender's code."""
 
 
-for _command in (calibrate, embed_share, evaluate, learn, report, retention, simulate):
+for _command in (calibrate, embed_share, evaluate, learn, model, report, retention, simulate):
     group.add_command(_command)

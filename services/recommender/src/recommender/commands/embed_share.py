@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import click
 
 from recommender.clients.embedder import EmbedderClient
 from recommender.commands.database import database_option, opened
+from recommender.domain.stage_config import load_stage_model
+from recommender.service.asset_stages import AssetStageEstimator, load_prototypes
 from recommender.service.clock import system_clock
 from recommender.service.encoding import AssetEncoder
+from recommender.service.model_change import ModelChange
 from recommender.service.share_embedding import ShareEmbedder
 from recommender.store.embeddings import Share
 from servicekit.cli import UserError
@@ -26,8 +30,20 @@ from servicekit.http import ServiceClient
 @click.option(
     "--patience", default=120.0, show_default=True, help="Seconds to wait for an embedder that is away."
 )
+@click.option(
+    "--stages-file",
+    envvar="FOREWORD_STAGES_FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
 @database_option
-def embed_share(index: int, count: int, embedder_url: str, patience: float, database_url: str) -> None:
+def embed_share(
+    index: int,
+    count: int,
+    embedder_url: str,
+    patience: float,
+    stages_file: Path | None,
+    database_url: str,
+) -> None:
     """Embed every asset of share INDEX (from 0) of COUNT that has no vector of the embedder's present model.
 
     In Kubernetes an Indexed Job gives the index. Run again, it goes on where it was stopped. Whoever finishes
@@ -38,7 +54,13 @@ def embed_share(index: int, count: int, embedder_url: str, patience: float, data
     client = ServiceClient("embedder", embedder_url, timeout_seconds=60.0)
     encoder = AssetEncoder(EmbedderClient(client, timeout_seconds=60.0))
     with opened(database_url, "embed-share") as engine:
-        embedder = ShareEmbedder(engine, encoder, system_clock, time.sleep)
+        stages = load_stage_model(stages_file)
+        change = ModelChange(
+            engine,
+            lambda model_id: AssetStageEstimator(stages, load_prototypes(engine, encoder, stages, model_id)),
+            system_clock,
+        )
+        embedder = ShareEmbedder(engine, encoder, change, system_clock, time.sleep)
         try:
             result = embedder.run(
                 Share(index, count), patience, lambda n: click.echo(f"{n:,} embedded", err=True)

@@ -10,6 +10,7 @@ from prometheus_client import Gauge, Histogram
 from recommender.clients.embedder import EmbeddingFailed
 from recommender.service.clock import Clock
 from recommender.service.encoding import AssetEncoder, AssetText
+from recommender.service.model_change import ModelChange
 from recommender.service.replica import CatalogueReplica
 from recommender.store import embeddings
 from recommender.store.assets import lock_head, read_head
@@ -30,6 +31,7 @@ class Reconciler:
         engine: sa.Engine,
         encoder: AssetEncoder,
         replica: CatalogueReplica,
+        change: ModelChange,
         clock: Clock,
         backlog: Gauge,
         oldest_seconds: Gauge,
@@ -40,6 +42,7 @@ class Reconciler:
         self._engine = engine
         self._encoder = encoder
         self._replica = replica
+        self._change = change
         self._clock = clock
         self._backlog = backlog
         self._oldest = oldest_seconds
@@ -57,12 +60,7 @@ class Reconciler:
         model_id = self._encoder.encode_sentences(["model"]).model_id
         while self._embed_block(model_id):
             self._report()
-        with self._engine.begin() as connection:
-            live = read_head(connection)[1]
-            if live != model_id and embeddings.promote_model(connection, model_id):
-                self._log.info("model_promoted", model=model_id, before=live)
-            live = read_head(connection)[1]
-        if live == model_id:  # while another is on its way, nothing is thrown away
+        if self._change.consider(model_id):  # while another is on its way, nothing is thrown away
             self._forget_old_models(model_id)
         self._replica.catch_up()
         self._replica.refresh_stages()

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from recommender.clients.embedder import EmbeddingFailed
 from recommender.service.clock import Clock
 from recommender.service.encoding import AssetEncoder, AssetText
+from recommender.service.model_change import ModelChange
 from recommender.store import embeddings
 from recommender.store.assets import read_head
 from recommender.store.embeddings import PendingAsset, Share
@@ -40,10 +41,16 @@ class ShareEmbedder:
     """Works on what has no vector of the embedder's present model; what is stored already is left alone."""
 
     def __init__(
-        self, engine: sa.Engine, encoder: AssetEncoder, clock: Clock, sleep: Callable[[float], None]
+        self,
+        engine: sa.Engine,
+        encoder: AssetEncoder,
+        change: ModelChange,
+        clock: Clock,
+        sleep: Callable[[float], None],
     ) -> None:
         self._engine = engine
         self._encoder = encoder
+        self._change = change
         self._clock = clock
         self._sleep = sleep
 
@@ -77,9 +84,7 @@ class ShareEmbedder:
             embedded += done
             refused += len(block) - done
             told(embedded)
-        with self._engine.begin() as connection:
-            promoted = embeddings.promote_model(connection, model_id)
-        return ShareResult(model_id, embedded, refused, promoted)
+        return ShareResult(model_id, embedded, refused, self._change.consider(model_id))
 
     def _embed(self, block: list[PendingAsset], model_id: str) -> int:
         """→ how many now have their vector. One text that is refused does not hold up the others."""
