@@ -8,6 +8,7 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from servicekit import logs
+from servicekit.crash_text import kinds
 
 
 class BackgroundLoop:
@@ -53,7 +54,5 @@ class BackgroundLoop:
                 self._step()
             except Exception as error:  # noqa: BLE001 - the loop is the last stop: it logs, counts, goes on
                 self._failures.inc()
-                self._log.warning(
-                    "loop_failed", loop=self.name, error=f"{type(error).__name__}: {error}"[:500]
-                )
+                self._log.warning("loop_failed", loop=self.name, error=kinds(error))
             self._wake.wait(self._interval)

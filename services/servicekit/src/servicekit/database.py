@@ -20,6 +20,8 @@ _MIGRATION_LOCK = 0x466F7265  # "Fore"
 class SchemaUnknown(Exception):
     """The database is at a revision that this version of the code does not know; the message says which."""
 
+    says_nothing_of_people = True
+
 
 def normalise_url(url: str) -> str:
     """Accept `postgres://` and `postgresql://` as people write them; always use psycopg 3."""
@@ -41,6 +43,8 @@ def create_engine(
         pool_pre_ping=False,
         pool_use_lifo=True,
         pool_recycle=1800,
+        # An error's text goes into logs, and the values of a statement are people's ids and what they did.
+        hide_parameters=True,
         connect_args={
             "application_name": application_name,
             "connect_timeout": connect_timeout_seconds,

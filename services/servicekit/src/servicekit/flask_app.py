@@ -114,7 +114,7 @@ def _init_red_metrics(app: Flask, metrics: Metrics) -> None:
 def _init_query(app: Flask) -> None:
     @app.before_request
     def readable() -> None:
-        """Whatever reads the query decodes it; bytes that are no UTF-8 would fail there, in the middle of work."""
+        """Whatever reads the query decodes it, and bytes that are no UTF-8 would fail there."""
         try:
             request.query_string.decode()
         except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from servicekit import request_context
+from servicekit.crash_text import add_crash
 
 
 def _add_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -48,7 +49,7 @@ def configure(service: str, level: str = "INFO") -> None:
         _add_request,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, _render],
+        processors=[*shared, add_crash, _render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         logger_factory=structlog.WriteLoggerFactory(file=_OUTPUT),
         cache_logger_on_first_use=True,
@@ -60,7 +61,7 @@ def configure(service: str, level: str = "INFO") -> None:
             foreign_pre_chain=[*shared, lambda _, __, e: {**e, "service": service}],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                add_crash,
                 _render,
             ],
         )

@@ -5,3 +5,5 @@ from __future__ import annotations
 
 class SettingsInvalid(Exception):
     """The environment does not make sense; the message lists each variable and what is wrong with it."""
+
+    says_nothing_of_people = True

@@ -61,6 +61,8 @@ class EquivalenceInvalid(DomainError):
 class ConfigurationInvalid(DomainError):
     """Lists every mistake of a configuration file."""
 
+    says_nothing_of_people = True
+
     def __init__(self, source: str, mistakes: Sequence[str]) -> None:
         super().__init__(f"{source} is wrong:\n" + "\n".join(f"  - {m}" for m in mistakes))
         self.mistakes = tuple(mistakes)
