@@ -89,11 +89,14 @@ def test_what_is_learnt_from_the_database_serves(
     else:
         assert notes["learnt_ndcg_at_10"] > notes["plain_ndcg_at_10"] or "plain blend stays" in result.output
         assert [t["ridge"] for t in notes["tried"]][:4] == [30.0, 30.0, 30.0, 60.0]
+    written = json.loads(out.read_text())
+    written["rerank"]["explore_share"] = 0.0  # or chance might put another topic in the last place
+    out.write_text(json.dumps(written))
     served = make_recommender(ranking_file=out)
     served.parts["keeper"].refresh()
     shown = served.recommend(user_id="u0", count=3)
     assert shown["meta"]["tier"] == "personal"
-    assert sum(int(item["id"][1:]) % 3 == 0 for item in shown["items"]) >= 2, "its own topic, and chance"
+    assert [int(item["id"][1:]) % 3 for item in shown["items"]] == [0, 0, 0], "all of its own topic"
 
 
 def test_learning_needs_a_log() -> None:

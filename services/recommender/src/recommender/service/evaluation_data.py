@@ -85,6 +85,46 @@ def read_log(assets: Sequence[Path], signals: Sequence[Path], kinds: SignalKinds
     return Log(catalogue, events, tuple(people), unnamed, missing, early)
 
 
+def before(log: Log, until: float) -> Log:
+    """The log as it would have been read at `until` (epoch seconds): no later signal, and no asset published
+    later, whose text would move the mean that is taken out of every text and which could be drawn as
+    something not chosen.
+    """
+    catalogue, events = log.catalogue, log.events.rows(log.events.at < until)
+    rows = np.flatnonzero(catalogue.publish_at < until)
+    kept = _rows_of(catalogue, rows)
+    listed = {a: i for i, a in enumerate(kept.row_of)}
+    code = np.full(len(events.names) + 1, -1, dtype=np.int32)  # the last for signals without an asset
+    for c in dict.fromkeys(events.asset[events.asset >= 0].tolist()):
+        code[c] = listed.setdefault(events.names[c], len(listed))
+    return replace(log, catalogue=kept, events=replace(events, asset=code[events.asset], names=tuple(listed)))
+
+
+def _rows_of(catalogue: Catalogue, rows: NDArray[np.int64]) -> Catalogue:
+    """These rows of a catalogue, in their order."""
+    place = np.full(len(catalogue), -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    group = place[catalogue.group[rows]]
+    return replace(
+        catalogue,
+        cards=tuple(catalogue.cards[r] for r in rows),
+        row_of={a: int(place[r]) for a, r in catalogue.row_of.items() if place[r] >= 0},
+        vectors=catalogue.vectors[rows],
+        has_vector=catalogue.has_vector[rows],
+        alive=catalogue.alive[rows],
+        approved=catalogue.approved[rows],
+        publish_at=catalogue.publish_at[rows],
+        expires_at=catalogue.expires_at[rows],
+        published_at=catalogue.published_at[rows],
+        stage=catalogue.stage[rows],
+        group=np.where(group >= 0, group, np.arange(len(rows))).astype(np.int32),
+        tag_rows={
+            name: {tag: place[r[place[r] >= 0]].astype(np.int32) for tag, r in tagged.items()}
+            for name, tagged in catalogue.tag_rows.items()
+        },
+    )
+
+
 def build_catalogue(rows: Sequence[dict[str, Any]]) -> Catalogue:
     """A catalogue without vectors from assets as the contract writes them; a later row replaces an
     earlier.

@@ -12,7 +12,7 @@ import numpy as np
 from recommender.domain.ranking_config import TERMS, RankingConfig
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.learning import Floats, TrainingCases, fit_curves, ndcg_of, scores_of
-from recommender.service.evaluation_data import Log
+from recommender.service.evaluation_data import Log, before
 from recommender.service.evaluation_split import split_cases
 from recommender.service.ranking_learning import LearningPlan, gather_cases, part_of
 
@@ -74,7 +74,7 @@ def choose_ranking(
     `days`, fits weights to the earlier three quarters and looks at NDCG@10 on the rest. First the constants,
     judged by blends fitted under them; then the plain weights, judged as they stand.
     """
-    log = replace(log, events=log.events.rows(log.events.at < until))
+    log = before(log, until)
     plan = LearningPlan(until=until, days=days, most_cases=most_cases, refresh_days=3.0)
     tried: list[dict[str, object]] = []
 

@@ -25,7 +25,7 @@ from recommender.numeric.learning import (
 )
 from recommender.numeric.ranking_metrics import TOP
 from recommender.numeric.score_terms import score_terms
-from recommender.service.evaluation_data import Log
+from recommender.service.evaluation_data import Log, before
 from recommender.service.evaluation_replay import DAY, candidates, replay
 from recommender.service.ranking_inputs import set_scene
 from recommender.service.ranking_score import prepare_all
@@ -60,7 +60,7 @@ class Shape:
 SHAPES = (Shape(30.0, 0), Shape(30.0, 4), Shape(30.0, 8), Shape(60.0, 4, 1))
 COLD_MARGIN = 1.1
 """What holds on a few held-out cases by a hair would not hold on others."""
-COLD_PRICE = 0.95
+COLD_PRICE = 0.93
 """A blend that finds the cold assets, where the plain one doesn't, may give up so much of its NDCG@10."""
 COLD_WEIGHTS = (2.0, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 14.0)
 """Tried in this order on the best shape until cold assets are found as often as by their text alone."""
@@ -103,7 +103,7 @@ def learn_ranking(
     Negatives are drawn uniformly from everything the buyer could have been shown: drawn by popularity
     they would teach that the popular is what is not chosen.
     """
-    cases = gather_cases(log, kinds, plain, plan, progress)
+    cases = gather_cases(before(log, plan.until), kinds, plain, plan, progress)
     if len(cases) < LEAST_CASES:
         return Learnt(plain, served=False, report={"cases": len(cases), "why": "too few cases to learn from"})
     split = int(len(cases) * (1 - plan.held_out))
@@ -132,7 +132,8 @@ def choose_shape(
     progress: Callable[[str, int], None] = lambda _what, _done: None,
 ) -> Choice:
     """Fit each shape to `early` and take the one of highest NDCG@10 on `late`, of those that find at least as
-    many cold assets as their text alone would, where that can be told.
+    many cold assets as their text alone would, where that can be told and does not cost too much. Where it
+    does, the one that finds most of them is taken, of those that are ahead of the plain blend.
     """
     text = late.values[TERMS.index("interest_long")].astype(np.float64)
     floor = _cold_hits(text, late)
@@ -155,8 +156,14 @@ def choose_shape(
             attempt(replace(heeding, cold_weight=weight))
             if tried[-1][2] >= floor:
                 break
-    enough = [t for t in tried if t[2] >= floor]
-    best = max(enough, key=lambda t: t[1]) if enough else max(tried, key=lambda t: t[2])
+    # Where the plain blend finds the cold ones, nothing is to be paid for them.
+    bar = base if plain_cold >= floor else COLD_PRICE * base
+    enough = [t for t in tried if t[2] >= floor and t[1] > bar]
+    ahead = [t for t in tried if t[1] > base and plain_cold < floor]
+    if enough:
+        best = max(enough, key=lambda t: t[1])
+    elif ahead:
+        best = max(ahead, key=lambda t: (t[2], t[1]))
     report: dict[str, object] = {
         "plain_ndcg_at_10": base,
         "learnt_ndcg_at_10": best[1],
@@ -166,8 +173,7 @@ def choose_shape(
         "chosen": asdict(best[0]),
         "tried": [asdict(s) | {"held_out_ndcg_at_10": n, "held_out_cold_hits": c} for s, n, c in tried],
     }
-    bar = base if plain_cold >= floor or best[2] < floor else COLD_PRICE * base
-    return Choice(best[0], best[1] > bar, report)
+    return Choice(best[0], bool(enough or ahead), report)
 
 
 def _cold_hits(scores: Floats, cases: TrainingCases) -> int:
