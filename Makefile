@@ -85,6 +85,15 @@ bench-import: $(READY) ## Time an import against the model and the database alon
 drill: $(READY) ## Take each part away under load and write docs/drills.md
 	$(BIN)/python -m foreword_dev.drill --write docs/drills.md
 
+.PHONY: chaos
+chaos: $(READY) ## Kill, starve and cut parts under load, then check every acknowledged write (KILLS=30 MINUTES=3 SEED=1)
+	$(BIN)/python -m foreword_dev.chaos.run --seed $(or $(SEED),1) --kills $(or $(KILLS),30) \
+	  --minutes $(or $(MINUTES),3) $(if $(PLANTED),--planted) $(if $(WRITE),--write docs/chaos.md)
+
+.PHONY: soak
+soak: $(READY) ## Ask ten times what this machine can do and watch goodput, latency and memory (MINUTES=30)
+	$(BIN)/python -m foreword_dev.soak --minutes $(or $(MINUTES),30) $(if $(WRITE),--write docs/performance.md)
+
 .PHONY: bench-metrics
 bench-metrics: $(READY) ## Measure what metrics cost a request; writes docs/performance.md
 	$(BIN)/python -m bench.instrumentation --write docs/performance.md

@@ -26,6 +26,7 @@ _UNITS = {
     "up": "0 or 1",
     "flight": "requests",
     "limited": "requests",
+    "refused": "requests",
     "empty": "answers",
     "active": "keys",
     "use": "connections",

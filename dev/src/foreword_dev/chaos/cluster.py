@@ -70,10 +70,11 @@ class Member:
 
     def kill(self) -> None:
         """`kill -9` of gunicorn and its workers at once."""
-        if self.process is not None and self.alive:
+        doomed = self.process  # it may be another one as soon as this has ended
+        if doomed is not None and doomed.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+                os.killpg(doomed.pid, signal.SIGKILL)
+            doomed.wait(10)
 
     def kill_worker(self) -> None:
         """`kill -9` of the worker alone: its parent starts another."""

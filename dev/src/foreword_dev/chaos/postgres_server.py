@@ -73,12 +73,13 @@ class ChaosPostgres:
 
     def kill(self) -> None:
         """`kill -9` of all of it at once, as when the machine loses its power (but for the page cache)."""
+        postmaster = self._process  # it may be another one as soon as this has ended
         doomed = self.processes()
         for process in doomed:
             _signal(process, signal.SIGKILL)
+        if postmaster is not None:
+            postmaster.wait(10)
         psutil.wait_procs(doomed, timeout=10)
-        if self._process is not None:
-            self._process.wait(10)
 
     def kill_backend(self, rng: random.Random) -> None:
         """`kill -9` of one of its processes: the postmaster ends all others and recovers."""
