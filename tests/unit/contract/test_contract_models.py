@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from contract.assets import AssetInput, AssetPatch
 from contract.base import Id, Text, Time, Url
-from contract.recommendations import FILTER_FIELDS, ExplainRequest, RecommendationRequest
+from contract.filters import FILTER_FIELDS
+from contract.recommendations import ExplainRequest, RecommendationRequest
 from contract.signals import SHORT_PATHS, TrackingBatch
 
 ID: TypeAdapter[Any] = TypeAdapter(Id)

@@ -182,3 +182,34 @@ def test_a_client_that_breaks_off_leaves_no_thread_behind(gateway: Gateway) -> N
             deadline.wait(0.05)
     assert not [t for t in threading.enumerate() if t.name.startswith("import-")]
     assert not gateway.parts.recommender.is_away
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "asked"),
+    [
+        ("GET", "/v1/assets/a%2Finsight", "/v1/assets/a%2Finsight"),
+        ("GET", "/v1/assets/a%2Finsight/insight", "/v1/assets/a%2Finsight/insight"),
+        ("GET", "/v1/buyers/a%3Aexport", "/v1/buyers/a%3Aexport"),
+        ("GET", "/v1/buyers/a%3aexport:export", "/v1/buyers/a%3Aexport:export"),
+    ],
+)
+def test_an_id_may_end_like_an_address(gateway: Gateway, method: str, path: str, asked: str) -> None:
+    gateway.client.put("/v1/assets/a%2Finsight", data=ASSET, headers=gateway.headers())
+    answer = gateway.client.open(path, method=method, headers=gateway.headers())
+    assert answer.status_code == 200, answer.get_data()
+    assert gateway.recommender.seen[-1]["raw"].partition("?")[0] == asked
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/v1/assets/a/insight", "GET, HEAD, OPTIONS"),
+        ("PUT", "/v1/placements/p:history", "GET, HEAD, OPTIONS"),
+        ("GET", "/v1/buyers/u:erase", "OPTIONS, POST"),
+    ],
+)
+def test_an_address_is_never_taken_for_an_id(gateway: Gateway, method: str, path: str, allowed: str) -> None:
+    answer = gateway.client.open(path, method=method, json={}, headers=gateway.headers())
+    assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == gateway.client.options(path).headers["Allow"] == allowed
+    assert gateway.recommender.seen == []

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
-from contract.base import BuyerStage, Id, StageName, Tag, Text, Time, Url, WireModel
+from contract.base import NOT_BLANK, BuyerStage, Id, StageName, Tag, Text, Time, Url, WireModel
 
 AssetStatus = Literal["draft", "approved", "archived"]
 EmbeddingState = Literal["pending", "ready"]
 MAX_BODY_CHARACTERS = 2_000_000
 Tags = Annotated[tuple[Tag, ...], Field(max_length=50)]
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+Title = Annotated[Text, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), NOT_BLANK]
 Summary = Annotated[Text, StringConstraints(max_length=4_000)]
 Body = Annotated[Text, StringConstraints(max_length=MAX_BODY_CHARACTERS)]
 Type = Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z][a-z0-9_]*$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Stages = Annotated[
+    dict[StageName, Weight],
+    Field(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [stage], "properties": {stage: {"type": "number", "exclusiveMinimum": 0}}}
+                for stage in get_args(StageName)
+            ]
+        }
+    ),
+]
 
 
 class AssetFields(WireModel):
@@ -33,7 +45,7 @@ class AssetFields(WireModel):
     personas: Tags = ()
     industries: Tags = ()
     regions: Tags = ()
-    stages: dict[StageName, Weight] | None = Field(
+    stages: Stages | None = Field(
         None, description="An editor's word on the stage, as weights; it wins over the model's."
     )
     status: AssetStatus = "approved"
@@ -63,20 +75,25 @@ class AssetInput(AssetFields):
     id: Id | None = None
 
 
-class AssetPatch(WireModel):
-    """The body of PATCH: only the fields that change; null empties a field."""
+def _left_out(schema: dict[str, Any]) -> None:
+    """Null is our word for what was not sent, and nothing that may be sent."""
+    del schema["default"]
 
-    title: Title | None = None
+
+class AssetPatch(WireModel):
+    """The body of PATCH: only the fields that change; null empties a field, if it can be empty."""
+
+    title: Title | SkipJsonSchema[None] = Field(None, json_schema_extra=_left_out)
     summary: Summary | None = None
     body: Body | None = None
-    url: Url | None = None
+    url: Url | SkipJsonSchema[None] = Field(None, json_schema_extra=_left_out)
     type: Type | None = None
     language: Language | None = None
     topics: Tags | None = None
     personas: Tags | None = None
     industries: Tags | None = None
     regions: Tags | None = None
-    stages: dict[StageName, Weight] | None = None
+    stages: Stages | None = None
     status: AssetStatus | None = None
     publish_at: Time | None = None
     expires_at: Time | None = None

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 
 class WireModel(BaseModel):
@@ -47,9 +55,15 @@ def _utc(value: datetime) -> datetime:
 
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
-Text = Annotated[str, AfterValidator(_storable)]
+# What the validators say, as far as a schema can say it.
+_NO_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
+NOT_BLANK = Field(json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"})
+Text = Annotated[str, AfterValidator(_storable), _NO_NUL]
 Tag = Annotated[
-    str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), AfterValidator(_storable)
+    str,
+    StringConstraints(min_length=1, max_length=100, strip_whitespace=True),
+    AfterValidator(_storable),
+    NOT_BLANK,
 ]
 Time = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_utc)]
 Url = Annotated[

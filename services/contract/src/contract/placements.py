@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from contract.assets import Title
 from contract.base import Id, Time, WireModel
+from contract.filters import Filter
 from contract.recommendations import MAX_COUNT, RecommendationRequest
 
 MAX_PINS = 50
@@ -17,8 +18,17 @@ Ids = Annotated[tuple[Id, ...], Field(max_length=500)]
 class Target(WireModel):
     """Assets by id, by a filter, or both: whatever either of them names."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["asset_ids"], "properties": {"asset_ids": {"minItems": 1}}},
+                {"required": ["filter"], "properties": {"filter": {"type": "object"}}},
+            ]
+        }
+    )
+
     asset_ids: Ids = ()
-    filter: dict[str, Any] | None = None
+    filter: Filter | None = None
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
@@ -59,9 +69,10 @@ class PlacementRules(WireModel):
     )
     boost: Annotated[tuple[Weighted, ...], Field(max_length=20)] = ()
     bury: Annotated[tuple[Weighted, ...], Field(max_length=20)] = ()
-    exclude: Annotated[tuple[Annotated[Target, BeforeValidator(_target_of)], ...], Field(max_length=100)] = (
-        Field((), description="Never shown here; an asset's id alone will do as well.")
-    )
+    exclude: Annotated[
+        tuple[Annotated[Target, BeforeValidator(_target_of, json_schema_input_type=Id | Target)], ...],
+        Field(max_length=100),
+    ] = Field((), description="Never shown here; an asset's id alone will do as well.")
     quotas: Annotated[tuple[Quota, ...], Field(max_length=10)] = ()
     max_per_type: int | None = Field(None, ge=1, le=MAX_COUNT)
     frequency_cap: FrequencyCap | None = None

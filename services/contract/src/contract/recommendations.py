@@ -7,16 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from contract.base import BuyerStage, Id, Text, Time, WireModel
+from contract.filters import Filter
 
 Channel = Literal["web", "email", "mobile", "social", "sales"]
 Goal = Literal["advance", "nurture", "reactivate"]
 Explain = Literal["none", "summary", "full"]
 Consent = Literal["none", "contextual", "profile"]
 Tier = Literal["personal", "account", "stage", "popular", "static"]
-FilterField = Literal[
-    "type", "language", "topics", "personas", "industries", "regions", "stage", "published_at"
-]
-FILTER_FIELDS: tuple[str, ...] = FilterField.__args__  # type: ignore[attr-defined]
 MAX_COUNT = 50
 
 
@@ -39,7 +36,7 @@ class RecommendationRequest(WireModel):
     goal: Goal = "advance"
     context: PageContext = PageContext()
     exclude_ids: Annotated[tuple[Id, ...], Field(max_length=500)] = ()
-    filter: dict[str, Any] | None = Field(
+    filter: Filter | None = Field(
         None,
         description='{"must":[…],"should":[…],"must_not":[…]} over declared fields; each condition is '
         '{"field":"type","any_of":["blog"]} or {"field":"published_at","from":…,"to":…}.',

@@ -13,7 +13,9 @@ DeliveryState = Literal["pending", "delivered", "failed"]
 
 
 class WebhookEndpointInput(WireModel):
-    url: Url = Field(description="https, and not inside a private network.")
+    url: Annotated[Url, Field(json_schema_extra={"pattern": r"^https://[^\s]+$"})] = Field(
+        description="https, and not inside a private network."
+    )
     events: Annotated[tuple[EventType, ...], Field(min_length=1)]
     description: Annotated[Text, StringConstraints(max_length=500)] = ""
     secret: (

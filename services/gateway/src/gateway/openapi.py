@@ -14,11 +14,12 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from gateway.routing import PROBLEM, Content, Keyed, Route
+from gateway.routing import JSON, PROBLEM, Content, Keyed, Route
 from servicekit import errors
 
 References = dict[tuple[Any, JsonSchemaMode], Any]
-_VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+_VARIABLE = re.compile(r"<(?:(\w+):)?(\w+)>")
+_ID = {"type": "string", "minLength": 1, "maxLength": 200}
 _TITLES = {
     400: errors.BadRequest.title,
     401: errors.Unauthenticated.title,
@@ -97,7 +98,7 @@ def document(routes: Iterable[Route], *, version: str) -> dict[str, Any]:
 
 
 def public_path(route: Route) -> str:
-    return _VARIABLE.sub(r"{\1}", route.path)
+    return _VARIABLE.sub(r"{\2}", route.path)
 
 
 def _schemas(routes: tuple[Route, ...]) -> tuple[References, dict[str, Any]]:
@@ -111,7 +112,38 @@ def _schemas(routes: tuple[Route, ...]) -> tuple[References, dict[str, Any]]:
                 if content.model is not None:
                     wanted[(content.model, "serialization")] = None
     references, definitions = models_json_schema(list(wanted), ref_template="#/components/schemas/{model}")
-    return dict(references), definitions["$defs"]
+    schemas = definitions["$defs"]
+    for alike in _alike_both_ways(schemas):
+        for way in ("-Input", "-Output"):
+            schemas[alike] = schemas.pop(alike + way)
+            references = _renamed(references, alike + way, alike)
+            schemas = _renamed(schemas, alike + way, alike)
+    return dict(references), schemas
+
+
+def _alike_both_ways(schemas: dict[str, Any]) -> list[str]:
+    """Models that a recursion made pydantic tell apart as input and output, though they are one."""
+    plain = {
+        name: re.sub(r"-(?:In|Out)put\"", '"', orjson.dumps(schema).decode())
+        for name, schema in schemas.items()
+    }
+    pairs = [name.removesuffix("-Input") for name in schemas if name.endswith("-Input")]
+    differ = {name for name in pairs if plain[f"{name}-Input"] != plain[f"{name}-Output"]}
+    while more := {
+        name
+        for name in set(pairs) - differ
+        if any(f"/{other}-" in orjson.dumps(schemas[f"{name}-Input"]).decode() for other in differ)
+    }:
+        differ |= more
+    return [name for name in pairs if name not in differ]
+
+
+def _renamed(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(inner, old, new) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_renamed(inner, old, new) for inner in value]
+    return f"#/components/schemas/{new}" if value == f"#/components/schemas/{old}" else value
 
 
 def _operation(route: Route, references: References) -> dict[str, Any]:
@@ -146,8 +178,13 @@ def _operation(route: Route, references: References) -> dict[str, Any]:
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _VARIABLE.findall(route.path)
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": dict(_ID) if kind == "any_id" else {"type": "string"},
+        }
+        for kind, name in _VARIABLE.findall(route.path)
     ]
     return in_path + [
         {
@@ -155,7 +192,11 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
             "in": parameter.place,
             "required": parameter.required,
             "description": parameter.description,
-            "schema": dict(parameter.schema),
+            **(
+                {"content": {JSON: {"schema": dict(parameter.schema)}}}
+                if parameter.as_json
+                else {"schema": dict(parameter.schema)}
+            ),
         }
         for parameter in route.parameters
     ]

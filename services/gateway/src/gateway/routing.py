@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from pydantic import BaseModel
-from werkzeug.routing import PathConverter
+from werkzeug.exceptions import MethodNotAllowed
 
 View = Callable[..., Response]
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 PROBLEM = "application/problem+json"
+REFUSED = "refused: "  # begins the endpoints of no route of the contract
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+# What the database and the log can hold, and what an ETag of ours looks like.
+TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
+ETAG = {"type": "string", "pattern": r'^(\*|(W/)?"[0-9]{1,18}(\.[a-z]+)?")$'}
 
 
-class AnyIdConverter(PathConverter):
-    """An id of any printable text: it may hold slashes, and begin or end with one."""
-
-    regex = "(?s:.+?)"
-    part_isolating = False
+def one_of(values: Any) -> dict[str, Any]:
+    """The schema of a parameter that takes one of a `Literal`'s values."""
+    return {"type": "string", "enum": [*get_args(values)]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Parameter:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     required: bool = False
     place: str = "query"
+    as_json: bool = False  # the value is JSON text, and the schema is that of the JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,8 @@ class Route:
     cross_origin: bool = False
 
 
-def init_app(app: Flask) -> None:
-    app.url_map.converters["any_id"] = AnyIdConverter
-
-
 def register(app: Flask, routes: tuple[Route, ...], guard: Callable[[Route, View], View]) -> None:
+    verbs = _verbs_on_ids(routes)
     for route in routes:
         if route.view is not None:
             app.add_url_rule(
@@ -96,4 +98,32 @@ def register(app: Flask, routes: tuple[Route, ...], guard: Callable[[Route, View
                 methods=[route.method],
                 # An id may end with a slash, which a lenient rule would take away.
                 strict_slashes="<any_id:" in route.path,
+                provide_automatic_options=False if route.path in verbs else None,
             )
+    # `DELETE …/a/insight` must not delete the asset `a/insight`: that is written `a%2Finsight`.
+    for path, taken in verbs.items():
+        allowed = sorted(taken | {"OPTIONS"} | ({"HEAD"} if "GET" in taken else set()))
+        app.add_url_rule(
+            path,
+            f"{REFUSED}{path}",
+            functools.partial(_refuse, tuple(allowed)),
+            methods=_METHODS - taken,
+            strict_slashes=True,
+            provide_automatic_options=False,
+        )
+
+
+def _verbs_on_ids(routes: tuple[Route, ...]) -> dict[str, set[str]]:
+    """Addresses that an id with more behind it could be taken for, with their methods."""
+    ids = tuple({path for route in routes if (path := route.path).endswith(">") and "<any_id:" in path})
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if route.path not in ids and route.path.startswith(ids):
+            found.setdefault(route.path, set()).add(route.method)
+    return found
+
+
+def _refuse(allowed: tuple[str, ...], **_: str) -> Response:
+    if request.method == "OPTIONS":
+        return Response(headers={"Allow": ", ".join(allowed)})
+    raise MethodNotAllowed(valid_methods=list(allowed))

@@ -6,13 +6,22 @@ from typing import IO
 
 from flask import Response, request
 
-from contract.assets import AssetInput, AssetOutput, AssetPage, AssetPatch, AssetPreview, ImportResult
+from contract.assets import (
+    AssetInput,
+    AssetOutput,
+    AssetPage,
+    AssetPatch,
+    AssetPreview,
+    AssetStatus,
+    ImportResult,
+)
+from contract.base import StageName
 from contract.insight import CoverageOutput
 from gateway import bodies, duplex, relay
 from gateway.access import Caller
 from gateway.api.ids import checked
 from gateway.parts import Parts
-from gateway.routing import NDJSON, Content, Keyed, Parameter, Route
+from gateway.routing import ETAG, NDJSON, TEXT, Content, Keyed, Parameter, Route, one_of
 from gateway.upstream import segment
 from servicekit import request_context
 
@@ -20,7 +29,7 @@ _READ = Keyed("assets:read")
 _WRITE = Keyed("assets:write")
 _ASSET = (Content(model=AssetOutput),)
 _ROWS = (Content(NDJSON, model=ImportResult),)
-_IF_MATCH = Parameter("If-Match", "Only if the asset still has this ETag; else 412.", place="header")
+_IF_MATCH = Parameter("If-Match", "Only if the asset still has this ETag; else 412.", ETAG, place="header")
 _ONE = "/v1/assets/<any_id:asset_id>"
 _DAYS = {"type": "integer", "minimum": 1, "maximum": 365, "default": 30}
 
@@ -93,16 +102,16 @@ def routes(parts: Parts) -> tuple[Route, ...]:
     views = AssetViews(parts)
     # fmt: off
     filters = tuple(
-        Parameter(name, text)
-        for name, text in (
-            ("stage", "Only assets whose likeliest stage this is."),
-            ("type", "Only assets of this type."),
-            ("status", "`draft`, `approved` or `archived`."),
-            ("q", "Words in the title or summary."),
-            ("page_token", "`next_page_token` of the page before."),
+        Parameter(name, what, schema)
+        for name, what, schema in (
+            ("stage", "Only assets whose likeliest stage this is.", one_of(StageName)),
+            ("type", "Only assets of this type.", TEXT),
+            ("status", "Only assets in this state.", one_of(AssetStatus)),
+            ("q", "Words in the title or summary.", TEXT),
+            ("page_token", "`next_page_token` of the page before.", {"type": "string"}),
         )
     )
-    size = Parameter("page_size", "Assets a page.", {"type": "integer", "minimum": 1})
+    size = Parameter("page_size", "Assets a page.", {"type": "integer", "minimum": 1, "maximum": 500})
     put = """-X PUT -H 'Content-Type: application/json' \\
   -d '{"title": "Choosing a supplier", "url": "https://www.example.com/choosing"}'"""
     patch = """-X PATCH -H 'Content-Type: application/json' -d '{"status": "archived"}'"""
@@ -149,8 +158,13 @@ def routes(parts: Parts) -> tuple[Route, ...]:
                     "multipart/form-data",
                     schema={
                         "type": "object",
+                        "required": ["files"],
                         "properties": {
-                            "files": {"type": "array", "items": {"type": "string", "format": "binary"}}
+                            "files": {
+                                "type": "array",
+                                "minItems": 1,
+                                "items": {"type": "string", "format": "binary"},
+                            }
                         },
                     },
                 ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -21,15 +20,13 @@ from gateway.email_rendering import EmailRenderer
 from gateway.mail_machines import is_machine
 from gateway.parts import Parts
 from gateway.recommending import AnswerMaker
-from gateway.routing import JSON, Content, Keyed, Open, Parameter, Route
+from gateway.routing import JSON, Content, Keyed, Open, Route
 from gateway.signal_relay import TrackedSignal
-from servicekit.errors import BadRequest, FieldProblem, Unprocessable, UpstreamUnavailable
+from servicekit.errors import FieldProblem, Unprocessable, UpstreamUnavailable
 from servicekit.http import UpstreamResponse
-from servicekit.wire import dumps, json_response, parse, read_json
+from servicekit.wire import dumps, json_response, parse
 
 _POSTED = {"Content-Type": JSON, "Accept": JSON}
-_LISTS = ("exclude_ids",)
-_OBJECTS = ("context", "filter")
 _LOOKS = frozenset({"format", "heading", "accent", "opens"})
 _GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 # The block alone, and no script: what stands in a mail can do no harm on a page either.
@@ -44,7 +41,7 @@ class EmailViews:
         self._sealer: tuple[bytes, EmailSealer] | None = None
 
     def block(self, caller: Caller) -> Response:
-        asked = _read(request.args.items(multi=True))
+        asked = recommendation_query.from_query(request.args.items(multi=True), EmailBlockRequest)
         if asked.user_id is None and asked.anonymous_id is None:
             raise Unprocessable(
                 "Say who the mail goes to: `user_id` or `anonymous_id`.",
@@ -158,21 +155,6 @@ class EmailViews:
         return self._sealer[1]
 
 
-def _read(pairs: Iterable[tuple[str, str]]) -> EmailBlockRequest:
-    """`context.…` and `filter` as in `GET /v1/recommendations`."""
-    found: dict[str, Any] = {}
-    for name, text in pairs:
-        outer, dot, inner = name.partition(".")
-        if name in _LISTS:
-            found.setdefault(name, []).append(text)
-            continue
-        target, field = (found.setdefault(outer, {}), inner) if dot and outer in _OBJECTS else (found, name)
-        if not isinstance(target, dict) or field in target:
-            raise BadRequest(f"`{outer}` is given twice.", code="parameter_repeated")
-        target[field] = read_json(text.encode()) if name in _OBJECTS else text
-    return parse(EmailBlockRequest, found)
-
-
 def _seen(opening: EmailOpening) -> TrackedSignal:
     """An impression an asset, each with one id for ever, so that a second opening adds nothing."""
     now = datetime.now(UTC)
@@ -204,17 +186,6 @@ def _seen(opening: EmailOpening) -> TrackedSignal:
     )
 
 
-def _parameters() -> tuple[Parameter, ...]:
-    found = []
-    schema = EmailBlockRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    for name, field in schema["properties"].items():
-        if name in {"user_token", "as_of", "channel", "explain", "context"}:
-            continue
-        plain = {"type": "string"} if name == "filter" else {k: v for k, v in field.items() if k != "title"}
-        found.append(Parameter(name, field.get("description", ""), plain, required=name == "send_id"))
-    return tuple(found)
-
-
 def routes(parts: Parts, answers: AnswerMaker) -> tuple[Route, ...]:
     views = EmailViews(parts, answers)
     linked = Open("the link is sealed with the project's secret, and opened by whoever reads the mail")
@@ -230,7 +201,11 @@ def routes(parts: Parts, answers: AnswerMaker) -> tuple[Route, ...]:
             description="A table with inlined styles, or text, or both as JSON. The choice is kept by "
             "`send_id`, recipient and `slot`: asking again gives the same assets, and an expired one is "
             "replaced by its equivalent. Openings by scanners and by privacy proxies are not counted.",
-            parameters=_parameters(),
+            parameters=recommendation_query.parameters(
+                EmailBlockRequest,
+                without=("user_token", "as_of", "channel", "explain"),
+                required=("send_id",),
+            ),
             gives={
                 200: (Content("text/html"), Content("text/plain"), Content(model=EmailBlock)),
             },

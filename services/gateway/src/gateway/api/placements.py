@@ -16,7 +16,7 @@ from gateway import bodies, relay
 from gateway.access import Caller
 from gateway.api.ids import checked
 from gateway.parts import Parts
-from gateway.routing import Content, Keyed, Parameter, Route
+from gateway.routing import ETAG, Content, Keyed, Parameter, Route
 from gateway.upstream import segment
 
 # Whoever may archive an asset can do no more by burying it: the scope is that of assets.
@@ -68,7 +68,7 @@ class PlacementViews:
 def routes(parts: Parts) -> tuple[Route, ...]:
     views = PlacementViews(parts)
     one = (Content(model=PlacementOutput),)
-    if_match = Parameter("If-Match", "Only if it still has this ETag; else 412.", place="header")
+    if_match = Parameter("If-Match", "Only if it still has this ETag; else 412.", ETAG, place="header")
     # fmt: off
     return (
         Route(

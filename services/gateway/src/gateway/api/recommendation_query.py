@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, TypeVar
 
 from contract.recommendations import RecommendationRequest
 from gateway import consent
 from gateway.access import Caller
 from gateway.disclosure import check_request
+from gateway.routing import Parameter
 from servicekit.errors import BadRequest, Forbidden
 from servicekit.wire import parse, read_json
 
 Asked = TypeVar("Asked", bound=RecommendationRequest)
+_COMPONENTS = "#/components/schemas/{model}"
 _LISTS = ("exclude_ids",)
 _OBJECTS = ("context", "filter")
+FILTER = Parameter(
+    "filter", "A filter tree, as JSON.", {"$ref": _COMPONENTS.format(model="FilterTree")}, as_json=True
+)
 
 
-def from_query(pairs: Iterable[tuple[str, str]]) -> RecommendationRequest:
+def from_query(pairs: Iterable[tuple[str, str]], model: type[Asked]) -> Asked:
     """`?context.asset_id=a&exclude_ids=b&exclude_ids=c&filter={…}`; a name twice is a 400, unless a list."""
     found: dict[str, Any] = {}
     for name, text in pairs:
@@ -32,7 +37,36 @@ def from_query(pairs: Iterable[tuple[str, str]]) -> RecommendationRequest:
         if not isinstance(target, dict) or field in target:
             raise BadRequest(f"`{outer}` is given twice.", code="parameter_repeated")
         target[field] = read_json(text.encode()) if name in _OBJECTS else text
-    return parse(RecommendationRequest, found)
+    return parse(model, found)
+
+
+def parameters(
+    model: type[RecommendationRequest], *, without: Container[str] = (), required: Container[str] = ()
+) -> tuple[Parameter, ...]:
+    """From the model, so that the query can never fall behind the body."""
+    schema = model.model_json_schema(ref_template=_COMPONENTS)
+    fields: dict[str, Any] = dict(schema["properties"])
+    del fields["context"]
+    fields |= {
+        f"context.{name}": field for name, field in schema["$defs"]["PageContext"]["properties"].items()
+    }
+    found = []
+    for name, field in fields.items():
+        if name in without or name.partition(".")[0] in without:
+            continue
+        if name == "filter":
+            found.append(FILTER)
+            continue
+        inner = name.partition(".")[2]
+        description = field.get("description") or (f"The page's {inner}." if inner else "")
+        found.append(Parameter(name, description, _plain(field), required=name in required))
+    return tuple(found)
+
+
+def _plain(field: Mapping[str, Any]) -> dict[str, Any]:
+    """What may stand in a query: nothing is null there, it is left out."""
+    (kind,) = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+    return {name: value for name, value in kind.items() if name not in ("title", "description")}
 
 
 def authorise(

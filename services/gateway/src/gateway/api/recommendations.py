@@ -26,6 +26,7 @@ from servicekit.wire import dumps, json_response, parse, read_object
 _MAX_BODY_BYTES = 256 * 1024
 _POSTED = {"Content-Type": "application/json", "Accept": "application/json"}
 _SEARCH_PARAMETERS = ("q", "count", "filter")
+_WORDS = {"type": "string", "maxLength": 500, "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
 
 
 class RecommendationViews:
@@ -39,7 +40,7 @@ class RecommendationViews:
 
     def queried(self, caller: Caller) -> Response:
         pairs = request.args.items(multi=True)
-        return self._recommend(caller, recommendation_query.from_query(pairs))
+        return self._recommend(caller, recommendation_query.from_query(pairs, RecommendationRequest))
 
     def _recommend(self, caller: Caller, asked: RecommendationRequest) -> Response:
         asked = recommendation_query.authorise(
@@ -138,7 +139,8 @@ def routes(parts: Parts, answers: AnswerMaker) -> tuple[Route, ...]:
             "Recommendations", anyone, views.queried,
             description="The names of the POST in the query: `context.asset_id=…` or JSON for objects, "
             "`exclude_ids` as often as needed.",
-            parameters=_query_parameters(), gives=gives, errors=(400, 422), cross_origin=True,
+            parameters=recommendation_query.parameters(RecommendationRequest), gives=gives, errors=(400, 422),
+            cross_origin=True,
         ),
         Route(
             "POST", "/v1/explain", "explain", "Why an asset is or is not recommended", "Recommendations",
@@ -151,27 +153,11 @@ def routes(parts: Parts, answers: AnswerMaker) -> tuple[Route, ...]:
             "GET", "/v1/search", "search", "Search the catalogue by meaning", "Recommendations",
             Keyed("recommend"), views.search,
             parameters=(
-                Parameter("q", "What to look for, in any words.", required=True),
+                Parameter("q", "What to look for, in any words.", _WORDS, required=True),
                 Parameter("count", "How many.", {"type": "integer", "minimum": 1, "maximum": 50}),
-                Parameter("filter", "A filter tree, as JSON."),
+                recommendation_query.FILTER,
             ),
             gives={200: (Content(model=SearchResponse),)}, errors=(400, 422, 503),
         ),
     )
     # fmt: on
-
-
-def _query_parameters() -> tuple[Parameter, ...]:
-    """From the model, so that the query can never fall behind the body."""
-    schema = RecommendationRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    found = []
-    for name, field in schema["properties"].items():
-        if name == "context":
-            found += [
-                Parameter(f"context.{inner}", f"The page's {inner}.")
-                for inner in ("asset_id", "url", "query")
-            ]
-            continue
-        plain = {"type": "string"} if name == "filter" else {k: v for k, v in field.items() if k != "title"}
-        found.append(Parameter(name, field.get("description", ""), plain))
-    return tuple(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from contract.webhooks import (
+    DeliveryState,
     WebhookDeliveries,
     WebhookEndpoint,
     WebhookEndpointInput,
@@ -15,7 +16,7 @@ from gateway import relay
 from gateway.access import Caller
 from gateway.api.ids import checked
 from gateway.parts import Parts
-from gateway.routing import Content, Keyed, Parameter, Route
+from gateway.routing import TEXT, Content, Keyed, Parameter, Route, one_of
 from gateway.upstream import segment
 
 _ADMIN = Keyed("admin")
@@ -92,9 +93,11 @@ def routes(parts: Parts) -> tuple[Route, ...]:
             "GET", _DELIVERIES, "webhook_deliveries", "What became of each delivery", "Webhooks", _ADMIN,
             views.deliveries,
             parameters=(
-                Parameter("endpoint_id", "Only of this endpoint."),
-                Parameter("state", "`pending`, `delivered` or `failed`."),
-                Parameter("page_size", "Deliveries a page.", {"type": "integer", "minimum": 1}),
+                Parameter("endpoint_id", "Only of this endpoint.", TEXT),
+                Parameter("state", "Only deliveries in this state.", one_of(DeliveryState)),
+                Parameter(
+                    "page_size", "Deliveries a page.", {"type": "integer", "minimum": 1, "maximum": 500}
+                ),
                 Parameter("page_token", "`next_page_token` of the page before."),
             ),
             gives={200: (Content(model=WebhookDeliveries),)}, errors=(400, 422, 503),
