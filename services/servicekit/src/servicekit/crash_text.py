@@ -1,7 +1,7 @@
 """An error for the log: where it came from and what kind it is, without words that may name a person.
 
-Libraries quote what they were reading: a database driver the row, a parser the text, a lookup its key. So only
-errors whose words are ours or the system's keep them; of all others the log has type, place and SQLSTATE.
+Libraries quote what they were reading: a database driver the row, a parser the text, a lookup its key. So
+only errors whose words are ours or the system's keep them; of others the log has type, place and SQLSTATE.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def kinds(error: BaseException) -> str:
 
 
 def add_crash(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A step of the log's rendering: `exc_info`, as an error or as `sys.exc_info()` has it, made into text."""
+    """A step of the rendering: `exc_info`, an error or what `sys.exc_info()` gives, made into text."""
     given = event.pop("exc_info", None)
     if given is True:
         given = sys.exc_info()

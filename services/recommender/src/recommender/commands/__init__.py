@@ -12,6 +12,7 @@ from recommender.commands.model import model
 from recommender.commands.report import report
 from recommender.commands.retention import retention
 from recommender.commands.simulate import simulate
+from recommender.commands.wipe_erased import wipe_erased
 
 
 @click.group()
@@ -19,5 +20,5 @@ def group() -> None:
     """Commands that need the recommender's code."""
 
 
-for _command in (calibrate, embed_share, evaluate, learn, model, report, retention, simulate):
+for _command in (calibrate, embed_share, evaluate, learn, model, report, retention, simulate, wipe_erased):
     group.add_command(_command)

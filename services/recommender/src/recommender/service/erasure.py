@@ -12,6 +12,7 @@ from recommender.domain.errors import BuyerNotFound
 from recommender.service.buyers import BuyerService
 from recommender.service.clock import Clock
 from recommender.store import erasure as store
+from recommender.store import exports
 
 
 class ErasureService:
@@ -33,17 +34,18 @@ class ErasureService:
                     receipt_id=before[0], erased_at=before[1], identities=0, signals=0, already_erased=True
                 )
             if not identities:
-                raise BuyerNotFound(buyer_id)
+                if not store.traces_without_identity(connection, buyer_id):
+                    raise BuyerNotFound(buyer_id)
+                identities = store.both_kinds(buyer_id)
             receipt_id = secrets.token_hex(16)
             signals = store.erase(connection, buyers, identities, receipt_id, now)
-        return ErasureReceipt(
-            receipt_id=receipt_id, erased_at=now, identities=len(identities), signals=signals
-        )
+        known = sum(identity_id != store.NO_IDENTITY for identity_id, _ in identities)
+        return ErasureReceipt(receipt_id=receipt_id, erased_at=now, identities=known, signals=signals)
 
     def export(self, buyer_id: str) -> dict[str, Any]:
-        """Profile, stage and every signal, as plain JSON."""
+        """Everything that an erasure would take, as plain JSON: none of it is left out."""
         profile = self._buyers.buyer(buyer_id)
         with self._engine.connect() as connection:
-            buyers, _ = store.identities_of(connection, buyer_id)
-            signals = [s for b in sorted(buyers) for s in store.exported_signals(connection, b)]
-        return {"buyer": profile.model_dump(), "signals": signals}
+            buyers, identities = store.identities_of(connection, buyer_id)
+            kept = exports.everything(connection, sorted(buyers), identities)
+        return {"buyer": profile.model_dump(), **kept}

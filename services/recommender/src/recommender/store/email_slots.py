@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from recommender.domain.identities import Identity
+from recommender.store import identities
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ def find(connection: sa.Connection, key: SlotKey) -> StoredSlot | None:
 
 
 def keep(connection: sa.Connection, key: SlotKey, slot: StoredSlot, now: datetime) -> StoredSlot:
-    """Store what was chosen, unless another request was first. → what is stored."""
+    """Store what was chosen, unless another request was first. → what is stored, of an erased recipient nothing."""
+    if identities.erased(connection, [key.recipient]):
+        return slot
     connection.exec_driver_sql(
         "INSERT INTO recommender.email_slots (send_id, identity_kind, external_id, slot, recommendation_id, "
         "tier, asset_ids, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -66,6 +69,17 @@ def family(connection: sa.Connection, asset_id: str) -> list[str]:
         {"id": asset_id},
     )
     return [str(row[0]) for row in rows]
+
+
+def accounts_of(connection: sa.Connection, recipients: Sequence[Identity]) -> dict[Identity, str]:
+    """The account that the log put each of these in; who is unknown or in none is left out."""
+    rows = connection.exec_driver_sql(
+        "SELECT i.kind, i.external_id, a.external_id FROM recommender.identities i "
+        "JOIN recommender.buyers b USING (buyer_id) JOIN recommender.accounts a ON a.account_id = b.account_id "
+        "WHERE (i.kind, i.external_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
+        ([one.kind for one in recipients], [one.external_id for one in recipients]),
+    )
+    return {Identity(kind, external_id): str(account) for kind, external_id, account in rows}
 
 
 def forget(connection: sa.Connection, recipients: Sequence[Identity]) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-import orjson
 import sqlalchemy as sa
 
 from recommender.domain.identities import Identity
-from recommender.store import email_slots, recommendation_log
+from recommender.store import email_slots, mentions, recommendation_log, wipes
 from recommender.store.identities import identity_hash
 from recommender.store.webhooks import forget_buyers
 
-# A shorter id is part of many a word that has nothing to do with it.
-_TELLING_LENGTH = 8
+# No client can send it: ids hold printable characters only.
+ERASED_CLAIMANT = "\x01erased:"
+# Where there is none: the database counts from 1.
+NO_IDENTITY = 0
+# Besides the months that held something: tables that are small, or hold each buyer somewhere.
+_ALWAYS_TOUCHED = tuple(
+    f"recommender.{name}"
+    for name in (
+        "identities", "buyers", "profiles", "accounts", "dead_letters", "email_slots",
+        "webhook_events", "webhook_deliveries", "webhook_marks",
+    )
+)  # fmt: skip
 
 
 def identities_of(connection: sa.Connection, external_id: str) -> tuple[set[int], list[tuple[int, Identity]]]:
@@ -42,6 +50,23 @@ def identities_of(connection: sa.Connection, external_id: str) -> tuple[set[int]
             return buyers, found
 
 
+def traces_without_identity(connection: sa.Connection, external_id: str) -> bool:
+    """Whether somebody who never became an identity left something all the same: a mail, an unreadable event."""
+    return bool(
+        connection.exec_driver_sql(
+            "SELECT EXISTS (SELECT FROM recommender.email_slots WHERE external_id = %s) OR "
+            "EXISTS (SELECT FROM recommender.dead_letters d, unnest(%s::bytea[]) AS t "
+            "WHERE position(t IN d.event) > 0)",
+            (external_id, mentions.in_bytes(external_id)),
+        ).scalar_one()
+    )
+
+
+def both_kinds(external_id: str) -> list[tuple[int, Identity]]:
+    """An id that never became an identity, as either kind: so that it is kept out from now on."""
+    return [(NO_IDENTITY, Identity("user", external_id)), (NO_IDENTITY, Identity("anonymous", external_id))]
+
+
 def erase(
     connection: sa.Connection,
     buyers: set[int],
@@ -51,56 +76,45 @@ def erase(
 ) -> int:
     """Remove signals, profile, dead letters and identities; leave hashes that keep replays out. → signals."""
     ids = [identity_id for identity_id, _ in identities]
-    signals = connection.exec_driver_sql(
-        "DELETE FROM recommender.signals WHERE identity_id = ANY(%s)", (ids,)
-    )
-    for trace in {trace for _, identity in identities for trace in _traces(identity.external_id)}:
+    names = mentions.names_of(connection, identities)
+    gone = connection.exec_driver_sql(
+        "WITH gone AS (DELETE FROM recommender.signals WHERE identity_id = ANY(%s) RETURNING tableoid) "
+        "SELECT tableoid::regclass::text, count(*) FROM gone GROUP BY 1",
+        (ids,),
+    ).all()
+    touched = {str(row[0]) for row in gone} | set(_ALWAYS_TOUCHED)
+    for trace in {trace for name in names for trace in mentions.in_bytes(name)}:
         connection.exec_driver_sql(
             "DELETE FROM recommender.dead_letters WHERE position(%s::bytea IN event) > 0", (trace,)
         )
-    _scrub(connection, sorted({identity.external_id for _, identity in identities}))
-    recommendation_log.forget(connection, ids)
+    touched |= mentions.scrub(connection, names)
+    _forget_claims(connection, [identity for _, identity in identities])
+    touched |= recommendation_log.forget(connection, ids)
     email_slots.forget(connection, [identity for _, identity in identities])
     forget_buyers(connection, sorted(buyers))
     connection.exec_driver_sql(
         "UPDATE recommender.identities SET linked_to = NULL WHERE linked_to = ANY(%s)", (ids,)
     )
     connection.exec_driver_sql("DELETE FROM recommender.identities WHERE identity_id = ANY(%s)", (ids,))
-    # What their accounts are listed with came of them too; it is counted anew without them.
-    connection.exec_driver_sql(
-        "DELETE FROM recommender.account_standings WHERE account_id IN "
-        "(SELECT account_id FROM recommender.buyers WHERE buyer_id = ANY(%s))",
-        (sorted(buyers),),
-    )
     connection.exec_driver_sql("DELETE FROM recommender.buyers WHERE buyer_id = ANY(%s)", (sorted(buyers),))
     connection.exec_driver_sql(
         "INSERT INTO recommender.tombstones (identity_hash, receipt_id, erased_at) VALUES (%s, %s, %s) "
         "ON CONFLICT DO NOTHING",
         [(identity_hash(identity), receipt_id, now) for _, identity in identities],
     )
-    return int(signals.rowcount)
+    wipes.note(connection, sorted(touched), now)
+    return sum(int(row[1]) for row in gone)
 
 
-def _traces(external_id: str) -> list[bytes]:
-    """How an id stands in an event that could not be read. A short one counts only where it is a whole value."""
-    value = orjson.dumps(external_id)
-    if len(external_id) >= _TELLING_LENGTH:
-        return [value[1:-1]]
-    numbers = [b":%b%b" % (external_id.encode(), end) for end in (b",", b"}", b"]")]
-    return [value, *numbers] if external_id.isdigit() else [value]
-
-
-def _scrub(connection: sa.Connection, external_ids: Sequence[str]) -> None:
-    """Other people's signals may name an erased id: that of a device they shared, or of a former name."""
-    connection.exec_driver_sql(
-        "UPDATE recommender.signals SET event = event "
-        "- CASE WHEN event->>'anonymousId' = ANY(%(ids)s) THEN ARRAY['anonymousId'] ELSE ARRAY[]::text[] END "
-        "- CASE WHEN event->>'userId' = ANY(%(ids)s) THEN ARRAY['userId'] ELSE ARRAY[]::text[] END "
-        "- CASE WHEN event->>'previousId' = ANY(%(ids)s) THEN ARRAY['previousId'] ELSE ARRAY[]::text[] END "
-        "WHERE event->>'anonymousId' = ANY(%(ids)s) OR event->>'previousId' = ANY(%(ids)s) "
-        "OR event->>'userId' = ANY(%(ids)s)",
-        {"ids": list(external_ids)},
-    )
+def _forget_claims(connection: sa.Connection, identities: Sequence[Identity]) -> None:
+    """What an erased device was the first to name stays claimed, by nobody who could ever call again."""
+    devices = [identity.external_id for identity in identities if identity.kind == "anonymous"]
+    for table in ("identities", "accounts"):
+        connection.exec_driver_sql(
+            f"UPDATE recommender.{table} SET claimed_by = %s || md5(random()::text) "
+            "WHERE claimed_by = ANY(%s)",
+            (ERASED_CLAIMANT, devices),
+        )
 
 
 def tombstone_of(connection: sa.Connection, external_id: str) -> tuple[str, datetime] | None:
@@ -111,14 +125,3 @@ def tombstone_of(connection: sa.Connection, external_id: str) -> tuple[str, date
         (hashes,),
     ).one_or_none()
     return None if row is None else (row[0], row[1])
-
-
-def exported_signals(connection: sa.Connection, buyer_id: int) -> Iterator[dict[str, Any]]:
-    """Every signal of a buyer as it was received, oldest first."""
-    rows = connection.exec_driver_sql(
-        "SELECT s.at, s.received_at, s.kind, s.asset_id, s.event FROM recommender.signals s WHERE s.identity_id "
-        "IN (SELECT identity_id FROM recommender.identities WHERE buyer_id = %s) ORDER BY s.at",
-        (buyer_id,),
-    )
-    for row in rows:
-        yield {"at": row[0], "received_at": row[1], "type": row[2], "asset_id": row[3], "event": row[4]}

@@ -48,13 +48,14 @@ def _nobodys(record: AnswerRecord) -> AnswerRecord:
     return replace(record, identity_id=None, account_id=None, persona=None, topics=())
 
 
-def forget(connection: sa.Connection, identity_ids: Sequence[int]) -> int:
-    """Take an erased buyer's answers out. → how many there were."""
-    return int(
-        connection.exec_driver_sql(
-            "DELETE FROM recommender.recommendation_log WHERE identity_id = ANY(%s)", (list(identity_ids),)
-        ).rowcount
+def forget(connection: sa.Connection, identity_ids: Sequence[int]) -> set[str]:
+    """Take an erased buyer's answers out. → the months' tables that held some."""
+    rows = connection.exec_driver_sql(
+        "WITH gone AS (DELETE FROM recommender.recommendation_log WHERE identity_id = ANY(%s) "
+        "RETURNING tableoid) SELECT DISTINCT tableoid::regclass::text FROM gone",
+        (list(identity_ids),),
     )
+    return {str(row[0]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
