@@ -94,6 +94,10 @@ chaos: $(READY) ## Kill, starve and cut parts under load, then check every ackno
 soak: $(READY) ## Ask ten times what this machine can do and watch goodput, latency and memory (MINUTES=30)
 	$(BIN)/python -m foreword_dev.soak --minutes $(or $(MINUTES),30) $(if $(WRITE),--write docs/performance.md)
 
+.PHONY: drill-alerts
+drill-alerts: $(READY) ## Drill under a real Prometheus: which alert each rung trips; writes docs/drills.md
+	$(BIN)/python -m monitoring.rehearsal --write docs/drills.md
+
 .PHONY: bench-metrics
 bench-metrics: $(READY) ## Measure what metrics cost a request; writes docs/performance.md
 	$(BIN)/python -m bench.instrumentation --write docs/performance.md
@@ -143,6 +147,10 @@ sbom: ## Write what each image holds to dist/<service>.cdx.json (CycloneDX)
 	        --output type=local,dest=dist/sbom-$$service .; \
 	    mv dist/sbom-$$service/sbom.json dist/$$service.cdx.json; rm -rf dist/sbom-$$service; \
 	done
+
+.PHONY: test-images
+test-images: $(READY) ## Build images on a base from Debian's archive and run them (root, buildah, debootstrap)
+	FOREWORD_BUILD_IMAGES=$(or $(IMAGES),1) $(BIN)/python -m pytest -q tests/k8s/test_k8s_images.py
 
 .PHONY: deploy-dev
 deploy-dev: ## Apply the dev overlay to the cluster of $KUBECONFIG (kind, minikube) and wait until it serves

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import urllib3
 import yaml
 from urllib3.exceptions import HTTPError
 
+from foreword_dev.free_ports import free_ports
 from monitoring import generate
 from monitoring.hurried import hurried
 
@@ -85,14 +85,15 @@ class Watching:
 
 @contextmanager
 def watching(
-    targets: Mapping[str, int], folder: Path, *, times: float, scrape_seconds: int = 1
+    targets: Mapping[str, int], folder: Path, *, times: float, scrape_seconds: int = 1, windows: bool = False
 ) -> Iterator[Watching]:
-    """Scrape job → port on this machine, with rules whose alerts wait `times` less. Raises `ToolMissing`."""
+    """Scrape job → port on this machine, with rules `hurried` so many times. Raises `ToolMissing`."""
     prometheus, alertmanager = _program("prometheus"), _program("prometheus-alertmanager", "alertmanager")
-    web, routes, cluster = _free_ports(3)
+    web, routes, cluster = free_ports(3)
     rules = folder / "rules.yaml"
     rules.write_text(
-        yaml.safe_dump({"groups": hurried(generate.rule_groups(), times=times)}), encoding="utf-8"
+        yaml.safe_dump({"groups": hurried(generate.rule_groups(), times=times, windows=windows)}),
+        encoding="utf-8",
     )
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump(_config(targets, rules, routes, scrape_seconds)), encoding="utf-8")
@@ -183,14 +184,3 @@ def _wait(process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
 
 def _http() -> urllib3.PoolManager:
     return urllib3.PoolManager(retries=False, timeout=30.0)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -22,6 +22,8 @@ import orjson
 import psutil
 import urllib3
 
+from foreword_dev.free_ports import free_ports
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 HASHING = "hashing-384"
 TOLD = "Ctrl-C stops everything."
@@ -36,18 +38,6 @@ def own_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now; all are held while they are chosen, so they differ."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def environment(folder: Path, *, sample: bool = False, model: str = HASHING) -> dict[str, str]:

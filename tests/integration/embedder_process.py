@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from foreword_dev.free_ports import free_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Server:
 @contextmanager
 def running(**settings: str) -> Iterator[Server]:
     """A ready embedder with these environment settings; it is told to end when the block does."""
-    port, metrics_port = _free_ports(2)
+    port, metrics_port = free_ports(2)
     environment = {
         **os.environ,
         "FOREWORD_BIND": "127.0.0.1",
@@ -46,16 +47,6 @@ def running(**settings: str) -> Iterator[Server]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(30)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _wait_until_ready(server: Server) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from foreword_dev.free_ports import free_ports
 from gateway import commands
 from gateway.app import create_app
 from gateway.keys import DatabaseKeySource, KeyKind, ensure_development_keys, make_key
@@ -168,7 +168,7 @@ class Process:
     """The gateway as production runs it."""
 
     def __init__(self, url: str, recommender: str, folder: Path) -> None:
-        self.port, metrics_port = _free_ports(2)
+        self.port, metrics_port = free_ports(2)
         self.metrics = f"http://127.0.0.1:{metrics_port}/metrics"
         self.base = f"http://127.0.0.1:{self.port}"
         self.log = folder / "gateway.log"
@@ -210,14 +210,6 @@ class Process:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
 
 
 @pytest.fixture

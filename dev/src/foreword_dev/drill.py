@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from rich.console import Console
 from foreword_client import Client
 from foreword_dev.drill_load import PLACEMENTS, Callers, Seen
 from foreword_dev.drill_parts import Rehearsed, rehearsed
+from foreword_dev.free_ports import free_ports
 from foreword_dev.settings import Ports, RunSettings
 from recommender.domain.events import message_key
 
@@ -195,12 +195,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def settings_in(folder: Path) -> tuple[RunSettings, Ports]:
     """A Foreword of the drill's own, on free ports. → (settings, the second gateway's ports)"""
-    probes = [socket.socket() for _ in range(8)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
+    ports = free_ports(8)
     names = ("GATEWAY", "RECOMMENDER", "EMBEDDER")
     environment = {"FOREWORD_DATA_DIR": str(folder), "FOREWORD_SAMPLE": "0"}
     for number, name in enumerate(names):

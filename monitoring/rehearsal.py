@@ -1,0 +1,158 @@
+"""`make drill-alerts`: each drill of the never-blank ladder under a real Prometheus and Alertmanager.
+
+Time runs twelve times as fast for the rules: every `for`, window and offset is a twelfth. Each drill has a
+Prometheus of its own, so that what it sees is that drill's. What reaches somebody is asked of Alertmanager,
+whose routes and inhibitions are those of `alertmanager.example.yml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from foreword_dev.drill import DRILLS, Drill, fill, settings_in
+from foreword_dev.drill_load import Callers
+from foreword_dev.drill_parts import Rehearsed, rehearsed
+from monitoring.looking.load import Load
+from monitoring.looking.prometheus import NotReady, ToolMissing, Watching, watching
+
+TIMES = 12.0
+# Of the rules' own minutes: what is seen before, with the part away, and after it came back.
+BEFORE, AWAY, AFTER = 3.0, 10.0, 8.0
+BEGIN, END = "<!-- the alerts: written by make drill-alerts -->", "<!-- end of the alerts -->"
+# Drill → the alert that its runbook is named for. One gateway of two takes nothing from anybody: no alert.
+EXPECTED: dict[str, tuple[str, str] | None] = {
+    "embedder": ("ForewordEmbedderAway", "ticket"),
+    "recommender": ("ForewordRecommenderAway", "page"),
+    "recommender-frozen": ("ForewordRecommenderAway", "page"),
+    "database": ("ForewordDatabaseAway", "page"),
+    "database-frozen": ("ForewordDatabaseAway", "page"),
+    "gateway": None,
+    "gateway-restarted": ("ForewordRecommenderAway", "page"),
+    "deleted": ("ForewordRecommenderAway", "page"),
+    "everything": ("ForewordRecommenderAway", "page"),
+}
+
+
+@dataclass(slots=True)
+class Told:
+    """What Alertmanager told somebody in one drill, and how many of the rules' minutes after it began."""
+
+    drill: Drill
+    at: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> tuple[str, str] | None:
+        return EXPECTED[self.drill.name]
+
+    def _others(self, severity: str) -> list[str]:
+        return sorted(name for name, one in self.at if one == severity and (name, one) != self.expected)
+
+    @property
+    def other_pages(self) -> list[str]:
+        return self._others("page")
+
+    @property
+    def tickets(self) -> list[str]:
+        return self._others("ticket")
+
+    @property
+    def passed(self) -> bool:
+        return not self.other_pages and (self.expected is None or self.expected in self.at)
+
+
+def rehearse(stack: Rehearsed, drill: Drill, folder: Path) -> Told:
+    targets = {
+        "gateway": stack.settings.gateway.metrics,
+        "gateway-second": stack.second.metrics,
+        "recommender": stack.settings.recommender.metrics,
+        "embedder": stack.settings.embedder.metrics,
+    }
+    users = [f"drill-{number}" for number in range(20)]
+    key = stack.keys["secret"]
+    loads = [Load(url, key, users, seed=seed) for seed, url in enumerate(stack.urls)]
+    told = Told(drill)
+    with watching(targets, folder, times=TIMES, windows=True) as seen, Callers(stack.urls, key):
+        for load in loads:
+            load.start()
+        try:
+            began = time.monotonic()
+            _listen(seen, told, began, BEFORE)
+            began = time.monotonic()
+            drill.away(stack)
+            _listen(seen, told, began, AWAY)
+            drill.back(stack)
+            _listen(seen, told, began, AWAY + AFTER)
+        finally:
+            for load in loads:
+                load.stop()
+    return told
+
+
+def _listen(seen: Watching, told: Told, began: float, minutes: float) -> None:
+    """Ask once a second until so many of the rules' minutes after `began`."""
+    while (passed := (time.monotonic() - began) * TIMES / 60) < minutes:
+        for one in seen.firing():
+            told.at.setdefault(one, round(passed, 1))
+        time.sleep(1)
+
+
+def table(all_told: Sequence[Told]) -> str:
+    lines = [
+        "| what was taken away | alert, after the rules' minutes | other pages | tickets besides |",
+        "|---|---|---|---|",
+    ]
+    for one in all_told:
+        if one.expected is None:
+            said = "none, and none is needed"
+        else:
+            name, severity = one.expected
+            when = f"{one.at[one.expected]:g}" if one.expected in one.at else "**never**"
+            said = f"[{name}](../runbooks/{name}.md) ({severity}), {when}"
+        lines.append(
+            f"| {one.drill.title} | {said} | {', '.join(one.other_pages) or '–'} "
+            f"| {', '.join(one.tickets) or '–'} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("drills", nargs="*", help="names of drills; all when none is given")
+    parser.add_argument("--write", type=Path, help="the page whose table of alerts is written anew")
+    given = parser.parse_args()
+    chosen = [drill for drill in DRILLS if not given.drills or drill.name in given.drills]
+    all_told: list[Told] = []
+    try:
+        for drill in chosen:
+            with tempfile.TemporaryDirectory(prefix="foreword-drill-", ignore_cleanup_errors=True) as folder:
+                settings, second = settings_in(Path(folder) / "data")
+                with rehearsed(settings, second, {"FOREWORD_EMBEDDER_MODEL": "hashing-384"}) as stack:
+                    fill(stack)
+                    told = rehearse(stack, drill, Path(folder))
+            all_told.append(told)
+            _say(f"{'passed' if told.passed else 'FAILED'}  {drill.title}: {told.at}")
+    except (ToolMissing, NotReady) as error:
+        _say(str(error))
+        return 1
+    made = table(all_told)
+    _say(made)
+    if given.write is not None:
+        before, _, rest = given.write.read_text(encoding="utf-8").partition(BEGIN)
+        text = f"{before}{BEGIN}\n{made}\n{END}{rest.partition(END)[2]}"
+        given.write.write_text(text, encoding="utf-8")
+    return 0 if all(told.passed for told in all_told) else 1
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
