@@ -1,4 +1,4 @@
-"""Services of a test module's own, on a database of its own."""
+"""The manifests of each case, and services of a test module's own on a database of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from k8s.manifest_queries import CASES
+from k8s.rendered_manifests import Manifest, label, manifests_of
 from k8s.service_processes import Services
+
+
+@pytest.fixture(params=CASES, ids=label)
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    return list(manifests_of(request.param))
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,6 @@ CUSTOM_KINDS = {
     "Cluster",
     "ScheduledBackup",
     "ServiceMonitor",
-    "PodMonitor",
     "PrometheusRule",
     "HTTPRoute",
     "ExternalSecret",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import Self
 
 import urllib3
 import yaml
+
+from foreword_dev.free_ports import free_ports
 
 _GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "python:servicekit.gunicorn_conf")
 K8S = Path(__file__).resolve().parents[2] / "k8s"
@@ -32,16 +33,6 @@ def pre_stop_seconds(service: str) -> int:
     ]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return int(container["lifecycle"]["preStop"]["sleep"]["seconds"])
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @dataclass(slots=True)
@@ -85,7 +76,7 @@ class Services:
     started: list[Running] = field(default_factory=list)
 
     def start(self, name: str, **environment: str) -> Running:
-        port, metrics_port = _free_ports(2)
+        port, metrics_port = free_ports(2)
         log = self.folder / f"{name}-{len(self.started)}.log"
         settings = {
             **os.environ,
