@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
-import struct
 import threading
 import time
 from collections.abc import Sequence
 
 _CHUNK = 64 * 1024
 _CONNECT_SECONDS = 1.0
-# A reset instead of a polite end, as when the other machine is gone.
-_RESET = struct.pack("ii", 1, 0)
 Address = tuple[str, int] | str
 
 
@@ -108,9 +105,6 @@ class TcpProxy:
 
 
 def _hang_up(one: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        if one.family == socket.AF_INET:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     with contextlib.suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
     one.close()

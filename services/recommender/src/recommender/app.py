@@ -70,6 +70,7 @@ from recommender.store.partitions import Partitions
 from servicekit import database, encoded_paths, flask_app, health, logs, tracing
 from servicekit.background import BackgroundLoop
 from servicekit.breaker import CircuitBreaker
+from servicekit.crash_text import kinds as kinds_of
 from servicekit.http import ServiceClient
 from servicekit.metrics import Metrics
 
@@ -79,6 +80,7 @@ _AGENT_CHARACTERS = 500
 _WEBHOOK_SECONDS = 1.0
 _CANARY_SECONDS = 30.0
 _REMEMBER_SECONDS = 1.0
+_START_AGAIN_SECONDS = 1.0
 _CANARY_SECONDS = 30.0
 
 
@@ -273,15 +275,29 @@ def create_app(
     meters.upstream_up.labels("embedder").set_function(lambda: 0.0 if breaker.is_open else 1.0)
     listener = CatalogueListener(settings.database_url, following.wake)
 
+    closing = threading.Event()
+
+    def load() -> bool:
+        try:
+            replica.catch_up()
+            keeper.refresh()
+            calibrations.refresh()
+        except Exception as error:  # noqa: BLE001 - nobody else would try again
+            meters.loop_failures.labels("start").inc()
+            logs.get("recommender").warning("start_put_off", error=kinds_of(error))
+            return False
+        return True
+
     def start() -> None:
-        replica.catch_up()
-        keeper.refresh()
-        calibrations.refresh()
+        while not load():
+            if closing.wait(_START_AGAIN_SECONDS):
+                return
         for one in loops:
             one.start()
         listener.start()
 
     def close() -> None:
+        closing.set()
         listener.stop()
         for one in loops:
             one.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,16 @@ def test_a_new_one_takes_the_place_of_the_old(tmp_path: Path, builder: Catalogue
     found = read_snapshot(tmp_path, "model", 4, "f")
     assert found is not None
     assert "asset-0 ü" not in {card.asset_id for card in found[1].cards}
+
+
+def test_halves_that_killed_writers_left_are_removed_and_those_under_way_are_not(
+    tmp_path: Path, builder: CatalogueBuilder
+) -> None:
+    left, under_way = tmp_path / ".catalogue.snapshot-left", tmp_path / ".catalogue.snapshot-now"
+    left.write_bytes(b"half")
+    under_way.write_bytes(b"half")
+    with under_way.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        write_snapshot(tmp_path, MARK, builder.living())
+    assert not left.exists()
+    assert under_way.exists()

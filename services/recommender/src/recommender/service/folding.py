@@ -40,7 +40,7 @@ class Folder:
 
     def state_of(self, connection: sa.Connection, row: BuyerRow) -> BuyerState:
         """The state at `row.version`; folds, and keeps what it folded, when the stored one is older."""
-        if row.is_fresh and row.state is not None:
+        if row.is_fresh(self._clock()) and row.state is not None:
             return BuyerState.from_bytes(row.state)
         return self._fold(connection, [row])[row.buyer_id]
 
@@ -57,7 +57,7 @@ class Folder:
     def fold_stale(self) -> int:
         """One block of stale buyers. → how many were folded."""
         with self._engine.connect() as connection:
-            ids = store.stale_buyers(connection, _BLOCK) or self._outdated(connection)
+            ids = store.stale_buyers(connection, _BLOCK, self._clock()) or self._outdated(connection)
             if not ids:
                 return 0
             connection.rollback()
@@ -85,7 +85,13 @@ class Folder:
             buyer_id: fold_state(signals, self._kinds, now.timestamp()) for buyer_id, signals in logs.items()
         }
         folded = [
-            FoldedState(id_, row.version, states[id_].to_bytes(), moment(states[id_].last_at))
+            FoldedState(
+                id_,
+                row.version,
+                states[id_].to_bytes(),
+                moment(states[id_].last_at),
+                moment(min((s.at for s in logs[id_] if s.at > now.timestamp()), default=None)),
+            )
             for id_, row in ((row.buyer_id, row) for row in rows)
         ]
         if folded:

@@ -27,10 +27,12 @@ class BuyerRow:
     version: int
     state: bytes | None
     state_version: int | None
+    due_at: datetime | None = None
 
-    @property
-    def is_fresh(self) -> bool:
-        return self.state is not None and self.state_version == self.version
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether the state is of the newest log, and no signal dated ahead has come about since."""
+        due = self.due_at is not None and self.due_at <= now
+        return self.state is not None and self.state_version == self.version and not due
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +53,42 @@ class AccountRow:
     traits: dict[str, Any]
 
 
-_BUYER_COLUMNS = "b.buyer_id, b.account_id, b.version, p.state, p.version"
-_JOIN_PROFILE = (
+BUYER_COLUMNS = "b.buyer_id, b.account_id, b.version, p.state, p.version, p.due_at"
+JOIN_PROFILE = (
     "LEFT JOIN recommender.profiles p ON p.buyer_id = b.buyer_id AND p.fingerprint = %(fingerprint)s"
 )
 
 
-def _buyer(row: Sequence[Any]) -> BuyerRow:
+def buyer_of(row: Sequence[Any]) -> BuyerRow:
     state = None if row[3] is None else bytes(row[3])
-    return BuyerRow(row[0], row[1], row[2], state, row[4])
+    return BuyerRow(row[0], row[1], row[2], state, row[4], row[5])
 
 
 def find_buyer(connection: sa.Connection, identity: Identity, fingerprint: str) -> BuyerRow | None:
     row = connection.exec_driver_sql(
-        f"SELECT {_BUYER_COLUMNS} FROM recommender.identities i JOIN recommender.buyers b USING (buyer_id) "
-        f"{_JOIN_PROFILE} WHERE i.kind = %(kind)s AND i.external_id = %(external_id)s",
+        f"SELECT {BUYER_COLUMNS} FROM recommender.identities i JOIN recommender.buyers b USING (buyer_id) "
+        f"{JOIN_PROFILE} WHERE i.kind = %(kind)s AND i.external_id = %(external_id)s",
         {"kind": identity.kind, "external_id": identity.external_id, "fingerprint": fingerprint},
     ).one_or_none()
-    return None if row is None else _buyer(row)
+    return None if row is None else buyer_of(row)
 
 
 def members(connection: sa.Connection, account_id: int, fingerprint: str) -> list[BuyerRow]:
     """The account's buyers, those with the newest signals first."""
     rows = connection.exec_driver_sql(
-        f"SELECT {_BUYER_COLUMNS} FROM recommender.buyers b {_JOIN_PROFILE} WHERE b.account_id = %(account)s "
+        f"SELECT {BUYER_COLUMNS} FROM recommender.buyers b {JOIN_PROFILE} WHERE b.account_id = %(account)s "
         f"ORDER BY p.folded_at DESC NULLS FIRST, b.buyer_id LIMIT {MOST_MEMBERS}",
         {"account": account_id, "fingerprint": fingerprint},
     )
-    return [_buyer(row) for row in rows]
+    return [buyer_of(row) for row in rows]
 
 
-def stale_buyers(connection: sa.Connection, limit: int) -> list[int]:
+def stale_buyers(connection: sa.Connection, limit: int, now: datetime) -> list[int]:
+    """Buyers whose log has grown, and those with signals that were dated ahead and have come about."""
     rows = connection.exec_driver_sql(
-        "SELECT buyer_id FROM recommender.buyers WHERE stale LIMIT %s", (limit,)
+        "(SELECT buyer_id FROM recommender.buyers WHERE stale LIMIT %(limit)s) UNION "
+        "(SELECT buyer_id FROM recommender.profiles WHERE due_at <= %(now)s LIMIT %(limit)s) LIMIT %(limit)s",
+        {"limit": limit, "now": now},
     )
     return [int(row[0]) for row in rows]
 
@@ -99,11 +104,11 @@ def outdated_buyers(connection: sa.Connection, fingerprint: str, limit: int) -> 
 def recently_active(connection: sa.Connection, limit: int, fingerprint: str) -> list[BuyerRow]:
     """Buyers with a folded state, those with the newest signals first."""
     rows = connection.exec_driver_sql(
-        f"SELECT {_BUYER_COLUMNS} FROM recommender.profiles p JOIN recommender.buyers b USING (buyer_id) "
+        f"SELECT {BUYER_COLUMNS} FROM recommender.profiles p JOIN recommender.buyers b USING (buyer_id) "
         "WHERE p.fingerprint = %(fingerprint)s ORDER BY p.last_at DESC NULLS LAST LIMIT %(limit)s",
         {"fingerprint": fingerprint, "limit": limit},
     )
-    return [_buyer(row) for row in rows]
+    return [buyer_of(row) for row in rows]
 
 
 def profile_count(connection: sa.Connection) -> int:
@@ -112,10 +117,10 @@ def profile_count(connection: sa.Connection) -> int:
 
 def buyer_rows(connection: sa.Connection, ids: Sequence[int], fingerprint: str) -> list[BuyerRow]:
     rows = connection.exec_driver_sql(
-        f"SELECT {_BUYER_COLUMNS} FROM recommender.buyers b {_JOIN_PROFILE} WHERE b.buyer_id = ANY(%(ids)s)",
+        f"SELECT {BUYER_COLUMNS} FROM recommender.buyers b {JOIN_PROFILE} WHERE b.buyer_id = ANY(%(ids)s)",
         {"ids": list(ids), "fingerprint": fingerprint},
     )
-    return [_buyer(row) for row in rows]
+    return [buyer_of(row) for row in rows]
 
 
 def buyer_identities(connection: sa.Connection, buyer_ids: Sequence[int]) -> dict[int, list[IdentityRow]]:
@@ -163,12 +168,16 @@ def account_outcomes(connection: sa.Connection, account_id: int) -> list[LoggedS
 
 
 class FoldedState(NamedTuple):
-    """A buyer's state, the version of the log that it was folded at, and the time of the last signal in it."""
+    """A buyer's state, the version of the log that it was folded at, and the time of the last signal in it.
+
+    `due_at` is when it must be folded anew: the time of the first signal that is dated ahead.
+    """
 
     buyer_id: int
     version: int
     state: bytes
     last_at: datetime | None
+    due_at: datetime | None = None
 
 
 def save_states(
@@ -183,16 +192,19 @@ def save_states(
             "state": one.state,
             "at": at,
             "last_at": one.last_at,
+            "due_at": one.due_at,
         }
         for one in sorted(folded, key=lambda one: one.buyer_id)
     ]
     connection.exec_driver_sql(
-        "INSERT INTO recommender.profiles AS p (buyer_id, version, fingerprint, state, folded_at, last_at) "
-        "SELECT %(buyer)s, %(version)s, %(fingerprint)s, %(state)s, %(at)s, %(last_at)s WHERE EXISTS "
+        "INSERT INTO recommender.profiles AS p "
+        "(buyer_id, version, fingerprint, state, folded_at, last_at, due_at) "
+        "SELECT %(buyer)s, %(version)s, %(fingerprint)s, %(state)s, %(at)s, %(last_at)s, %(due_at)s WHERE EXISTS "
         "(SELECT FROM recommender.buyers WHERE buyer_id = %(buyer)s) "
         "ON CONFLICT (buyer_id) DO UPDATE SET version = excluded.version, fingerprint = excluded.fingerprint, "
-        "state = excluded.state, folded_at = excluded.folded_at, last_at = excluded.last_at "
-        "WHERE p.version < excluded.version OR p.fingerprint <> excluded.fingerprint",
+        "state = excluded.state, folded_at = excluded.folded_at, last_at = excluded.last_at, "
+        "due_at = excluded.due_at WHERE p.version < excluded.version OR p.fingerprint <> excluded.fingerprint "
+        "OR (p.version = excluded.version AND p.due_at < coalesce(excluded.due_at, 'infinity'))",
         rows,
     )
     connection.exec_driver_sql(
