@@ -77,6 +77,14 @@ bench-ranking: $(READY) ## Time the ranking function
 bench-embed: $(READY) ## Time the embedder against the bare model and the library; writes docs/performance.md
 	$(BIN)/python -m bench.embedding --write docs/performance.md
 
+.PHONY: bench-studio
+bench-studio: $(READY) ## Time the studio's pages in a browser with 10,000 assets; writes docs/performance.md
+	$(BIN)/python -m bench.studio --write docs/performance.md
+
+.PHONY: studio-pictures
+studio-pictures: $(READY) ## Photograph the studio with the sample firm, at 1440 and 390 px, into docs/img
+	$(BIN)/python -m bench.studio_pictures --to docs/img
+
 .PHONY: bench-import
 bench-import: $(READY) ## Time an import against the model and the database alone; writes docs/performance.md
 	$(BIN)/python -m bench.import_log --write docs/performance.md

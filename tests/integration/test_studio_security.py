@@ -3,108 +3,22 @@
 from __future__ import annotations
 
 import re
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from argon2 import PasswordHasher
 from flask import Flask
 
 from gateway.app import create_app
-from gateway.settings import GatewaySettings
-from gateway.store.migrate import migrate
 from gateway.studio.audit import AuditLog
-from gateway.studio.desk import Desk
-from gateway.studio.people import People
 from gateway.studio.roles import Role, needed_by
 from gateway.studio.throttle import SignInThrottle
-from servicekit.database import create_engine
+from integration.studio_place import FORM, PASSWORD, Place, place, post, rules, token_on
 from servicekit.errors import Conflict, NotFound, TooManyRequests, Unprocessable
 from unit.gateway.gateway_fixtures import stand_in, stand_in_server
 from unit.gateway.gateway_stand_in import StandIn
 
-__all__ = ["stand_in", "stand_in_server"]
-
-PASSWORD = "a long enough password"
-_TOKEN = re.compile(rb'name="csrf_token" value="([^"]+)"')
-_FORM = {
-    "id": "asset-1",
-    "role": "viewer",
-    "do": "draft",
-    "status": "draft",
-    "email": "x@example.com",
-    "ids": "1",
-}
-
-
-@dataclass(frozen=True)
-class Place:
-    app: Flask
-    studio: Flask
-    engine: sa.Engine
-    clock: list[datetime]
-
-    @property
-    def desk(self) -> Desk:
-        desk: Desk = self.studio.extensions["desk"]
-        return desk
-
-    def person(self, role: Role, email: str | None = None) -> str:
-        """→ the e-mail address of a new person."""
-        address = email or f"{role.value}-{uuid.uuid4().hex[:8]}@example.com"
-        token = self.desk.people.invite(role, email=address, now=self.clock[0])
-        invitation = self.desk.people.invitation(token, now=self.clock[0])
-        self.desk.people.accept(invitation, email="", name=role.value, password=PASSWORD, now=self.clock[0])
-        return address
-
-    def browser(self, email: str | None = None) -> Any:
-        client: Any = self.app.test_client()
-        if email is not None:
-            answer = post(client, "/sign-in", page="/sign-in", email=email, password=PASSWORD)
-            assert answer.status_code == 303, answer.text
-        return client
-
-
-def token_on(client: Any, page: str) -> str:
-    found = _TOKEN.search(client.get(f"/studio{page}").data)
-    assert found, page
-    return found[1].decode()
-
-
-def post(client: Any, path: str, *, page: str = "/goals", **form: str) -> Any:
-    return client.post(f"/studio{path}", data={"csrf_token": token_on(client, page), **form})
-
-
-@pytest.fixture(scope="module")
-def place(bare_database: str, stand_in_server: StandIn) -> Iterator[Place]:
-    migrate(bare_database)
-    settings = GatewaySettings.load(database_url=bare_database, recommender_url=stand_in_server.url)
-    app = create_app(settings, start=False)
-    app.extensions["parts"].keys.refresh()
-    studio: Flask = app.extensions["studio"]
-    clock = [datetime.now(UTC)]
-    desk = studio.extensions["desk"]
-    object.__setattr__(desk, "clock", lambda: clock[0])
-    # The real thing takes 64 MB and a tenth of a second a password, on purpose; here there are a hundred.
-    people = People(desk.people._engine, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-    object.__setattr__(desk, "people", people)
-    engine = create_engine(bare_database, pool_size=1, application_name="tests")
-    yield Place(app, studio, engine, clock)
-    engine.dispose()
-
-
-def rules(place: Place) -> list[tuple[str, str, str]]:
-    """(endpoint, method, path) of every page."""
-    return [
-        (rule.endpoint, method, re.sub(r"<(?:\w+:)?(\w+)>", "x", rule.rule))
-        for rule in place.studio.url_map.iter_rules()
-        for method in sorted((rule.methods or set()) & {"GET", "POST"})
-        if rule.endpoint not in ("static", "static_files")
-    ]
+__all__ = ["place", "stand_in", "stand_in_server"]
 
 
 def test_every_view_says_who_may_call_it(place: Place) -> None:
@@ -134,7 +48,7 @@ def test_without_signing_in_nothing_is_shown_or_changed(place: Place) -> None:
     for endpoint, method, path in rules(place):
         if (needed_by(place.studio.view_functions[endpoint]) or (None,))[0] is None:
             continue
-        answer = client.open(f"/studio{path}", method=method, data=_FORM if method == "POST" else None)
+        answer = client.open(f"/studio{path}", method=method, data=FORM if method == "POST" else None)
         assert answer.status_code == 303, (method, path)
         assert answer.location.startswith("/studio/sign-in"), (method, path)
 
@@ -148,7 +62,7 @@ def test_each_role_gets_as_far_as_its_own_pages(place: Place, stand_in: StandIn,
         needed = (needed_by(place.studio.view_functions[endpoint]) or (None,))[0]
         if needed is None or endpoint == "sign_in.sign_out":
             continue
-        data = {**_FORM, "csrf_token": token, "id": "nobody-there"} if method == "POST" else None
+        data = {**FORM, "csrf_token": token, "id": "nobody-there"} if method == "POST" else None
         answer = client.open(f"/studio{path}", method=method, data=data)
         if role.may(needed):
             assert answer.status_code not in (401, 403), (role, method, path, answer.text[:200])
@@ -163,7 +77,7 @@ def test_a_form_without_its_token_changes_nothing(place: Place, stand_in: StandI
         if method != "POST":
             continue
         for token in ({}, {"csrf_token": "forged"}, {"csrf_token": "IjEyMyI.aaaa.bbbb"}):
-            answer = client.post(f"/studio{path}", data={**_FORM, **token})
+            answer = client.post(f"/studio{path}", data={**FORM, **token})
             assert answer.status_code == 400, path
             assert "too old" in answer.text
     assert len(stand_in.seen) == before
@@ -172,7 +86,7 @@ def test_a_form_without_its_token_changes_nothing(place: Place, stand_in: StandI
 def test_a_token_of_another_session_is_worth_nothing(place: Place) -> None:
     theirs = token_on(place.browser(place.person(Role.OPERATOR)), "/people")
     client = place.browser(place.person(Role.OPERATOR))
-    answer = client.post("/studio/people/invite", data={"csrf_token": theirs, **_FORM})
+    answer = client.post("/studio/people/invite", data={"csrf_token": theirs, **FORM})
     assert answer.status_code == 400
 
 

@@ -42,6 +42,7 @@ class StandIn:
     delay_seconds: float = 0.0
     catalogue: list[dict[str, Any]] = field(default_factory=list)
     nonsense: bool = False
+    accounts: dict[str, str] = field(default_factory=dict)  # a recipient's account as the log has it
     replaced: dict[str, str] = field(default_factory=dict)  # links of old mails: asset to where it leads now
 
     def reset(self) -> None:
@@ -66,6 +67,18 @@ def content(number: int) -> dict[str, Any]:
     }
 
 
+ACCOUNT = {
+    "id": "acme",
+    "name": "<b>Acme",
+    "stage": {"name": "decision", "confidence": 0.8},
+    "people": 3,
+    "signals": 1200,
+    "last_seen_at": "2026-01-01T00:00:00Z",
+    "surging_topics": ["a", "b", "c", "d", "e"],
+    "counted_at": "2026-01-01T00:00:00Z",
+}
+
+
 def _problem(status: int, code: str) -> Response:
     document = {
         "type": f"https://foreword.dev/problems/{code}",
@@ -88,7 +101,8 @@ def _json(value: Any, status: int = 200, **headers: str) -> Response:
 
 
 def _recommendation(asked: dict[str, Any], state: StandIn) -> dict[str, Any]:
-    chosen = state.catalogue[: asked.get("count", 5)]
+    wanted = [asset for asset in state.catalogue if asset["id"] not in asked.get("exclude_ids", ())]
+    chosen = wanted[: asked.get("count", 5)]
     items = [
         {
             **asset,
@@ -197,6 +211,30 @@ def make_app(state: StandIn) -> Flask:
         note(b"")
         return _json(
             {"assets": list(state.assets.values()), "next_page_token": None, "total": len(state.assets)}
+        )
+
+    @app.get("/internal/assets")
+    def library() -> Response:
+        note(b"")
+        return _json(
+            {"assets": list(state.assets.values()), "next_page_token": None, "total": len(state.assets)}
+        )
+
+    @app.get("/internal/asset-tags")
+    def tags() -> Response:
+        return _json({"type": [["blog", 2]], "topics": [["<b>GDP", 1]]})
+
+    @app.get("/internal/accounts")
+    def accounts() -> Response:
+        note(b"")
+        return _json(
+            {
+                "accounts": [ACCOUNT],
+                "total": 1,
+                "more_than_total": False,
+                "by_stage": {"decision": 1},
+                "next_page_token": "next",
+            }
         )
 
     @app.post("/v1/assets:import")
@@ -311,6 +349,11 @@ def make_app(state: StandIn) -> Flask:
     def email_slot() -> Response:
         note(request.get_data())
         return _json(_recommendation(orjson.loads(request.get_data()), state))
+
+    @app.post("/v1/email/accounts")
+    def email_accounts() -> Response:
+        asked = orjson.loads(request.get_data())["recipients"]
+        return _json({"accounts": [state.accounts.get(one["id"]) for one in asked]})
 
     @app.get("/v1/replacements/<any_id:asset_id>")
     def replacement(asset_id: str) -> Response:

@@ -39,6 +39,8 @@ from gateway.settings import GatewaySettings
 from gateway.signal_relay import SignalRelay
 from gateway.store.migrate import require_known_schema
 from gateway.studio import application as studio
+from gateway.studio.api_changes import ApiChanges, utc_now
+from gateway.studio.audit import AuditLog
 from gateway.upstream import Recommender
 from servicekit import encoded_paths, flask_app, health, tracing
 from servicekit.database import create_engine, observe_pool
@@ -80,20 +82,24 @@ def create_app(
     draining.init_app(app)
     edge_headers.init_app(app, _cross_origin(routes))
     health.init_app(app, _checks(parts))
-    routing.register(app, routes, access.guard)
+    studio_engine = studio.engine(settings)
+    changes = ApiChanges(AuditLog(studio_engine), metrics.loop_failures, utc_now)
+    routing.register(app, routes, changes.noting(access.guard))
     app.extensions["routes"] = routes
     app.extensions["admission"] = admission_rules.RULES
     app.extensions["openapi"] = functools.cache(
         lambda: openapi.document(routes, version=settings.version)  # takes a while, and seldom needed
     )
     app.extensions["parts"] = parts
-    studio.mount(app, parts, shared_metrics)
+    studio.mount(app, parts, shared_metrics, engine=studio_engine)
+    app.extensions["api_changes"] = changes
     if start:
         parts.keys.refresh()
         parts.keys.start()
         parts.clicks.start()
+        changes.start()
         shared = _share_fallback(settings, parts)
-        app.extensions["close"] = lambda: _close(parts, shared)
+        app.extensions["close"] = lambda: _close(parts, shared, changes)
     return app
 
 
@@ -208,7 +214,8 @@ def _share_fallback(settings: GatewaySettings, parts: Parts) -> SharedFallback:
     return shared
 
 
-def _close(parts: Parts, shared: SharedFallback) -> None:
+def _close(parts: Parts, shared: SharedFallback, changes: ApiChanges) -> None:
     shared.stop()
+    changes.stop()
     parts.clicks.stop()
     parts.keys.stop()

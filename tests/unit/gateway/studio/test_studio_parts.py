@@ -14,7 +14,8 @@ from werkzeug.datastructures import MultiDict
 from gateway.studio import charts, display
 from gateway.studio.drafted_rows import as_drafts, identifiers
 from gateway.studio.editing import fields_of, read_tags
-from gateway.studio.goals import MARKETING, OPERATIONS, Counted, OwnFigures
+from gateway.studio.goals import MARKETING, OPERATIONS, Counted, OwnFigures, Past
+from gateway.studio.library_filters import asked_for, choices, filter_of, narrows
 from gateway.studio.people import valid_email, valid_password
 from gateway.studio.placement_form import rows_of, rules_of
 from gateway.studio.roles import Role
@@ -114,7 +115,7 @@ def test_charts_are_well_formed_whatever_they_are_told() -> None:
         charts.stage_track({"awareness": 0.5, hostile: 0.5}),
         charts.stages_over_time([(NOW, {"unknown": 1.0}), (NOW, {})]),
         charts.bars([(hostile, 1.0), ("b", -2.0)]),
-        charts.trend([1.0, 1.0, 3.0], hostile),
+        charts.trend([1.0, 1.0, 3.0], hostile, 2.0),
     ):
         root = ElementTree.fromstring(str(made))
         assert not [one for one in root.iter() if one.tag.endswith("script")]
@@ -132,8 +133,37 @@ def test_goals_are_counted_from_samples() -> None:
     stages.labels("decision").set(4)
     source = OwnFigures(registry, None)
     figures = source.read((*MARKETING, *OPERATIONS), NOW)
-    assert figures["Availability"] == [0.999]
-    assert figures["Coverage"] == [0.75]
+    assert figures["Availability"] == Past([0.999])
+    assert figures["Coverage"] == Past([0.75])
     assert "Latency" not in figures  # nothing was asked for, so there is nothing to be proud of
     assert source.by_stage("accounts") == {"decision": 4.0}
     assert Counted([]).sum("nothing") == 0
+
+
+def test_the_librarys_filters_are_the_apis() -> None:
+    nothing = asked_for({})
+    assert filter_of(nothing, NOW) is None
+    assert not narrows(nothing)
+    asked = asked_for(
+        {"type": "blog", "stage": "decision", "tag": "topics:a:b", "language": "de", "published": "older"}
+    )
+    assert narrows(asked)
+    assert filter_of(asked, NOW) == {
+        "must": [
+            {"field": "type", "any_of": ["blog"]},
+            {"field": "language", "any_of": ["de"]},
+            {"field": "stage", "any_of": ["decision"]},
+            {"field": "topics", "any_of": ["a:b"]},
+            {"field": "published_at", "to": "2025-03-01T00:00:00+00:00"},
+        ]
+    }
+    assert filter_of(asked_for({"stage": "lost", "tag": "status:x", "published": "7"}), NOW) is None
+
+
+def test_what_is_filtered_by_can_always_be_seen_in_its_list() -> None:
+    found = choices({"topics": [["GDP", 3]], "type": [["blog", 2]]}, asked_for({"tag": "topics:rare"}))
+    assert [(one.value, one.text, one.count) for one in found["topics"]] == [
+        ("topics:GDP", "GDP", 3),
+        ("topics:rare", "rare", 0),
+    ]
+    assert [one.value for one in found["type"]] == ["blog"]

@@ -14,6 +14,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from gateway import draining, edge_headers
 from gateway.parts import Parts
+from gateway.settings import GatewaySettings
 from gateway.studio import display, guard, problems, static_files
 from gateway.studio.audit import AuditLog
 from gateway.studio.catalogue import Catalogue
@@ -21,6 +22,7 @@ from gateway.studio.desk import Desk
 from gateway.studio.goals import OwnFigures, PrometheusFigures
 from gateway.studio.keybook import KeyBook
 from gateway.studio.pages import (
+    accounts,
     asset,
     audit_pages,
     buyers,
@@ -49,6 +51,7 @@ _PAGES = (
     asset,
     upload,
     coverage,
+    accounts,
     buyers,
     placements,
     goals,
@@ -58,19 +61,23 @@ _PAGES = (
 )
 
 
+def engine(settings: GatewaySettings) -> sa.Engine:
+    """The studio's own connections; none is opened before one is needed."""
+    return create_engine(
+        settings.database_url.get_secret_value(), pool_size=4, application_name="foreword-studio"
+    )
+
+
 def mount(
     app: Flask,
     parts: Parts,
     metrics: Metrics,
     *,
-    engine: sa.Engine | None = None,
+    engine: sa.Engine,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Flask:
     """Serve the studio under `/studio` of the gateway's `app`. → the studio's own application."""
-    found = engine or create_engine(
-        parts.settings.database_url.get_secret_value(), pool_size=4, application_name="foreword-studio"
-    )
-    studio = _create(_desk(parts, found, clock, metrics), metrics)
+    studio = _create(_desk(parts, engine, clock, metrics), metrics)
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {PATH: studio})  # type: ignore[method-assign]
     app.extensions["studio"] = studio
     return studio

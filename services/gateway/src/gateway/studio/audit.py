@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from gateway.studio.people import User
@@ -19,6 +20,7 @@ _BLOCK = 500
 # A cell that begins like this is a formula to a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = ("at", "actor", "action", "subject_kind", "subject_id", "summary")
+_VALUES = ("before", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,22 @@ class Entry:
     after: dict[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An entry before it has its number; `subject` is (kind, id)."""
+
+    at: datetime
+    user_id: str | None
+    actor: str
+    action: str
+    subject: tuple[str, str]
+    summary: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
 class AuditLog:
-    """Appended to by every change that the studio makes; never changed or deleted by it."""
+    """Appended to by every change, in the studio or with a key; never changed or deleted."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -53,24 +69,33 @@ class AuditLog:
         after: Mapping[str, Any] | None = None,
     ) -> int:
         """→ the entry's number. `subject` is (kind, id)."""
+        who = "setup link" if user is None else f"{user.name} <{user.email}>"
+        user_id = None if user is None else user.user_id
+        return self.add([Note(now, user_id, who, action, subject, summary, before, after)])[0]
+
+    def add(self, notes: Sequence[Note]) -> list[int]:
+        """Write them in one transaction. → their numbers."""
         with self._engine.begin() as connection:
-            return int(
-                connection.execute(
-                    sa.insert(audit_log)
-                    .values(
-                        at=now,
-                        user_id=None if user is None else user.user_id,
-                        actor="setup link" if user is None else f"{user.name} <{user.email}>",
-                        action=action,
-                        subject_kind=subject[0],
-                        subject_id=subject[1],
-                        summary=summary,
-                        before=before,
-                        after=after,
-                    )
-                    .returning(audit_log.c.entry_id)
-                ).scalar_one()
-            )
+            return [
+                int(
+                    connection.execute(
+                        sa.insert(audit_log)
+                        .values(
+                            at=note.at,
+                            user_id=note.user_id,
+                            actor=note.actor,
+                            action=note.action,
+                            subject_kind=note.subject[0],
+                            subject_id=note.subject[1],
+                            summary=note.summary,
+                            before=note.before,
+                            after=note.after,
+                        )
+                        .returning(audit_log.c.entry_id)
+                    ).scalar_one()
+                )
+                for note in notes
+            ]
 
     def find(self, entry_id: int) -> Entry:
         with self._engine.connect() as connection:
@@ -114,7 +139,7 @@ class AuditLog:
 
     def as_csv(self) -> Iterator[bytes]:
         """The whole log, oldest first, a block of lines at a time."""
-        yield _line(COLUMNS)
+        yield _line((*COLUMNS, *_VALUES))
         last = 0
         while True:
             asked = (
@@ -129,9 +154,19 @@ class AuditLog:
                 return
             last = rows[-1].entry_id
             yield b"".join(
-                _line([f"{row.at:%Y-%m-%dT%H:%M:%SZ}", *(getattr(row, name) for name in COLUMNS[1:])])
+                _line(
+                    [
+                        f"{row.at:%Y-%m-%dT%H:%M:%SZ}",
+                        *(getattr(row, name) for name in COLUMNS[1:]),
+                        *(_json(getattr(row, name)) for name in _VALUES),
+                    ]
+                )
                 for row in rows
             )
+
+
+def _json(value: Any) -> str:
+    return "" if value is None else orjson.dumps(value).decode()
 
 
 def _line(cells: Any) -> bytes:

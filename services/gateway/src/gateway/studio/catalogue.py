@@ -34,8 +34,14 @@ class Catalogue:
         self._parts = parts
         self._settings = parts.settings
 
-    def page(self, **query: str | int) -> Document:
-        return self._get("studio_assets", "/v1/assets", **query)
+    def library(self, filter_: Document | None, **query: str | int) -> Document:
+        """A page of assets, without their texts."""
+        more = {"filter": orjson.dumps(filter_).decode()} if filter_ else {}
+        return self._get("studio_assets", "/internal/assets", **query, **more)
+
+    def tags(self, most: int) -> Document:
+        """Field → [value, how many assets carry it], the commonest first."""
+        return self._get("studio_tags", "/internal/asset-tags", most=most)
 
     def asset(self, asset_id: str) -> Document:
         return self._get("studio_asset", f"/v1/assets/{segment(asset_id)}")
@@ -113,9 +119,11 @@ class Catalogue:
         except (errors.NotFound, errors.MethodNotAllowed):
             return None
 
-    def insight(self, asset_id: str) -> Document | None:
+    def insight(self, asset_id: str, *, people: bool) -> Document | None:
+        """Its figures, with `people` also who was shown it; None for an asset that is not there."""
+        more = {"people": "true"} if people else {}
         try:
-            return self._get("studio_insight", f"/v1/assets/{segment(asset_id)}/insight")
+            return self._get("studio_insight", f"/v1/assets/{segment(asset_id)}/insight", **more)
         except errors.NotFound:
             return None
 
@@ -124,7 +132,11 @@ class Catalogue:
 
     def recommend_many(self, asked: list[Document]) -> list[Document]:
         body = b"\n".join(orjson.dumps(one) for one in asked)
-        answer = self._send("studio_recommend", "POST", "/v1/recommendations:batch", body, {}, seconds=30.0)
+        # A preview: what colleagues look at must not count as what buyers were answered.
+        headers = {"X-Purpose": "preview"}
+        answer = self._send(
+            "studio_recommend", "POST", "/v1/recommendations:batch", body, headers, seconds=30.0
+        )
         return [orjson.loads(line) for line in answer.body.splitlines() if line.strip()]
 
     def explain(self, asked: Document) -> Document:
@@ -135,6 +147,9 @@ class Catalogue:
 
     def account(self, account_id: str) -> Document:
         return self._get("studio_account", f"/v1/accounts/{segment(account_id)}")
+
+    def accounts(self, **query: str | int) -> Document:
+        return self._get("studio_accounts", "/internal/accounts", **query)
 
     def placements(self) -> list[Document] | None:
         try:

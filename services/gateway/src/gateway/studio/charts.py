@@ -87,17 +87,20 @@ def bars(rows: Sequence[tuple[str, float]], unit: str = "") -> Markup:
     return Markup(f'<table class="bars"><tbody>{"".join(lines)}</tbody></table>')  # noqa: S704 - escaped above
 
 
-def trend(values: Sequence[float], what: str) -> Markup:
-    """A small line over time, lowest to highest in its own height."""
-    if len(values) < 2:
-        return Markup('<span class="muted">no history yet</span>')
-    low, high = min(values), max(values)
+def trend(values: Sequence[float], what: str, target: float) -> Markup:
+    """A small line over time and, dashed, the target; both in the height that they need."""
+    low, high = min(*values, target), max(*values, target)
     spread = (high - low) or 1.0
-    step = 116 / (len(values) - 1)
-    points = " ".join(f"{2 + i * step:.1f},{26 - (v - low) / spread * 22:.1f}" for i, v in enumerate(values))
-    label = escape(f"{what}: from {values[0]:.4g} to {values[-1]:.4g}")
+
+    def y(value: float) -> float:
+        return 26 - (value - low) / spread * 22
+
+    step = 116 / max(1, len(values) - 1)
+    points = " ".join(f"{2 + i * step:.1f},{y(v):.1f}" for i, v in enumerate(values))
+    label = escape(f"{what}: from {values[0]:.4g} to {values[-1]:.4g}, target {target:.4g}")
     return Markup(  # noqa: S704 - numbers, and text that is escaped
-        f'<svg class="trend" viewBox="0 0 120 30" role="img" aria-label="{label}">'
+        f'<svg class="trend" viewBox="0 0 120 30" role="img" aria-label="{label}"><title>{label}</title>'
+        f'<line class="target" x1="0" x2="120" y1="{y(target):.1f}" y2="{y(target):.1f}"/>'
         f'<polyline points="{points}"/></svg>'
     )
 

@@ -19,7 +19,7 @@ WRITTEN = (
     "stages", "status", "publish_at", "expires_at", "image_url", "equivalent_to", "metadata",
 )  # fmt: skip
 RULES = tuple(PlacementRules.model_fields)
-_TAGS = ("topics", "personas", "industries", "regions")
+BULK_TAGS = ("topics", "personas", "industries", "regions")
 _UNDO = "undo"
 _DONE = {"approved": "Approved", "draft": "Taken back to draft", "archived": "Archived"}
 
@@ -62,6 +62,13 @@ class Editing:
             raise Unprocessable("Write at least one word to add.")
         before = self._desk.catalogue.asset(asset_id)
         return self.change(asset_id, {field: list(dict.fromkeys([*before[field], *tags]))}, "Tagged")
+
+    def take_tags(self, asset_id: str, field: str, tags: list[str]) -> int | None:
+        if not tags:
+            raise Unprocessable("Write at least one word to take away.")
+        before = self._desk.catalogue.asset(asset_id)
+        kept = [tag for tag in before[field] if tag not in tags]
+        return self.change(asset_id, {field: kept}, "Tags taken away")
 
     def delete(self, asset_id: str) -> int:
         before = self._desk.catalogue.asset(asset_id)
@@ -147,7 +154,7 @@ def fields_of(form: Any) -> Document:
     if form.get("type", "").strip():
         changes["type"] = form["type"].strip()
     changes["equivalent_to"] = form.get("equivalent_to", "").strip() or None
-    changes.update({name: read_tags(form.get(name, "")) for name in _TAGS if name in form})
+    changes.update({name: read_tags(form.get(name, "")) for name in BULK_TAGS if name in form})
     changes.update(
         {
             name: Editing.read_moment(form.get(name, ""))

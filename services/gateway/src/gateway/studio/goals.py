@@ -6,7 +6,7 @@ Without one they are what this gateway, and the recommender behind it, counted s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -21,15 +21,28 @@ from servicekit.http import ServiceClient
 
 _G, _R = "foreword_gateway_", "foreword_recommender_"
 _SECONDS_A_DAY = 86_400.0
-_TREND = timedelta(days=30)
-_STEP = timedelta(days=1)
+# A Prometheus that has just begun has no month behind it: then its last day is shown, or its last hour.
+_PERIODS = (
+    (timedelta(days=30), timedelta(days=1)),
+    (timedelta(days=1), timedelta(minutes=15)),
+    (timedelta(hours=1), timedelta(seconds=30)),
+)
+_POINTS_OF_A_TREND = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A goal's figures, oldest first, the last one now; `period` is how long they reach back, if they do."""
+
+    values: Sequence[float]
+    period: timedelta | None = None
 
 
 class Figures(Protocol):
     """Where figures come from. Raises `UpstreamUnavailable`."""
 
-    def read(self, goals: Iterable[Goal], now: datetime) -> Mapping[str, list[float]]:
-        """Per goal's name its figures, oldest first, the last one now; without an entry: not known."""
+    def read(self, goals: Iterable[Goal], now: datetime) -> Mapping[str, Past]:
+        """Per goal's name its figures; without an entry: not known."""
         ...
 
     def by_stage(self, subject: str) -> Mapping[str, float]:
@@ -220,25 +233,33 @@ OPERATIONS = (
 
 
 class PrometheusFigures:
-    """One range query a goal, over the last 30 days."""
+    """A range query a goal, over the last 30 days or as far back as there is anything."""
 
     def __init__(self, url: str) -> None:
         self._client = ServiceClient("Prometheus", url, timeout_seconds=3.0)
 
-    def read(self, goals: Iterable[Goal], now: datetime) -> Mapping[str, list[float]]:
-        found: dict[str, list[float]] = {}
+    def read(self, goals: Iterable[Goal], now: datetime) -> Mapping[str, Past]:
+        found: dict[str, Past] = {}
         for goal in goals:
-            asked = {
-                "query": goal.query,
-                "start": f"{(now - _TREND).timestamp():.0f}",
-                "end": f"{now.timestamp():.0f}",
-                "step": f"{_STEP.total_seconds():.0f}",
-            }
-            answer = self._client.request("GET", f"/api/v1/query_range?{urlencode(asked)}")
-            if answer.status != 200:
-                raise UpstreamUnavailable("Prometheus does not answer what the goals ask.")
-            found[goal.name] = _values(answer.json())
-        return {name: values for name, values in found.items() if values}
+            for period, step in _PERIODS:
+                values = self._range(goal.query, now, period, step)
+                if values:
+                    found[goal.name] = Past(values, period if len(values) > 1 else None)
+                if len(values) >= _POINTS_OF_A_TREND:
+                    break
+        return found
+
+    def _range(self, query: str, now: datetime, period: timedelta, step: timedelta) -> list[float]:
+        asked = {
+            "query": query,
+            "start": f"{(now - period).timestamp():.0f}",
+            "end": f"{now.timestamp():.0f}",
+            "step": f"{step.total_seconds():.0f}",
+        }
+        answer = self._client.request("GET", f"/api/v1/query_range?{urlencode(asked)}")
+        if answer.status != 200:
+            raise UpstreamUnavailable("Prometheus does not answer what the goals ask.")
+        return _values(answer.json())
 
     def by_stage(self, subject: str) -> Mapping[str, float]:
         asked = urlencode({"query": f"max by (stage) ({_R}stage_{subject})"})
@@ -260,10 +281,10 @@ class OwnFigures:
             else ServiceClient("recommender's metrics", recommender_metrics_url, timeout_seconds=2.0)
         )
 
-    def read(self, goals: Iterable[Goal], now: datetime) -> Mapping[str, list[float]]:  # noqa: ARG002
+    def read(self, goals: Iterable[Goal], now: datetime) -> Mapping[str, Past]:  # noqa: ARG002
         counted = self._counted()
         values = {goal.name: goal.counted(counted) for goal in goals}
-        return {name: [value] for name, value in values.items() if value is not None}
+        return {name: Past([value]) for name, value in values.items() if value is not None}
 
     def by_stage(self, subject: str) -> Mapping[str, float]:
         return self._counted().split(f"{_R}stage_{subject}", "stage")

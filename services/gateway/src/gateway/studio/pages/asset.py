@@ -133,7 +133,8 @@ def blueprint(desk: Desk) -> Blueprint:
 
     def _page(asset: Document, form: Any, problem: str) -> str:
         asset_id = asset["id"]
-        insight = _quiet(lambda: desk.catalogue.insight(asset_id))
+        may_see_people = me().role.may(Role.EDITOR)
+        insight = _quiet(lambda: desk.catalogue.insight(asset_id, people=may_see_people))
         return render_template(
             "asset.html",
             asset=asset,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, render_template
 
 from gateway.studio.desk import Desk
-from gateway.studio.goals import MARKETING, OPERATIONS, Goal, OwnFigures
+from gateway.studio.goals import MARKETING, OPERATIONS, Goal, OwnFigures, Past
 from gateway.studio.roles import Role, needs
 from servicekit.errors import UpstreamUnavailable
 
@@ -20,7 +21,7 @@ def blueprint(desk: Desk) -> Blueprint:
     @needs(Role.VIEWER)
     def page() -> str:
         problem = ""
-        figures: Mapping[str, list[float]] = {}
+        figures: Mapping[str, Past] = {}
         try:
             figures = desk.figures.read((*MARKETING, *OPERATIONS), desk.clock())
         except UpstreamUnavailable as error:
@@ -37,11 +38,11 @@ def blueprint(desk: Desk) -> Blueprint:
     return pages
 
 
-def _rows(goals: Sequence[Goal], figures: Mapping[str, list[float]]) -> list[dict[str, Any]]:
+def _rows(goals: Sequence[Goal], figures: Mapping[str, Past]) -> list[dict[str, Any]]:
     rows = []
     for goal in goals:
-        past = figures.get(goal.name, [])
-        now = past[-1] if past else None
+        past = figures.get(goal.name, Past(()))
+        now = past.values[-1] if past.values else None
         rows.append(
             {
                 "name": goal.name,
@@ -50,7 +51,18 @@ def _rows(goals: Sequence[Goal], figures: Mapping[str, list[float]]) -> list[dic
                 "known": now is not None,
                 "met": None if now is None else now >= goal.target,
                 "target": f"≥ {goal.told(goal.target)}",
-                "past": past,
+                "target_value": goal.target,
+                "past": past.values if past.period is not None else (),
+                "before": goal.told(past.values[0]) if past.values else "",
+                "period": _in_words(past.period),
             }
         )
     return rows
+
+
+def _in_words(period: timedelta | None) -> str:
+    if period is None:
+        return ""
+    if period >= timedelta(days=2):
+        return f"{period.days} days ago"
+    return "a day ago" if period >= timedelta(days=1) else "an hour ago"

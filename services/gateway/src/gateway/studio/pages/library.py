@@ -8,8 +8,17 @@ from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from gateway.studio.desk import Desk, go, is_fragment
-from gateway.studio.display import STAGES, STATUSES
-from gateway.studio.editing import Editing, offer_undo, read_tags
+from gateway.studio.display import STATUSES
+from gateway.studio.editing import BULK_TAGS, Editing, offer_undo, read_tags
+from gateway.studio.library_filters import (
+    MOST_CHOICES,
+    NAMES,
+    TAGS,
+    asked_for,
+    choices,
+    filter_of,
+    narrows,
+)
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError, NotFound, Unprocessable
 
@@ -25,10 +34,18 @@ def blueprint(desk: Desk) -> Blueprint:
     @pages.get("/library")
     @needs(Role.VIEWER)
     def page() -> str:
-        asked = {name: request.args.get(name, "").strip() for name in ("q", "by", "status", "type", "stage")}
+        asked = asked_for(request.args)
         shown = _found(asked, request.args.get("page_token", ""))
-        template = "library_rows.html" if is_fragment() else "library.html"
-        return render_template(template, asked=asked, **shown)
+        if is_fragment():
+            return render_template("library_rows.html", asked=asked, narrowed=narrows(asked), **shown)
+        return render_template(
+            "library.html",
+            asked=asked,
+            narrowed=narrows(asked),
+            choices=choices(desk.catalogue.tags(MOST_CHOICES), asked),
+            tag_fields=TAGS,
+            **shown,
+        )
 
     @pages.post("/library/bulk")
     @needs(Role.EDITOR)
@@ -52,7 +69,7 @@ def blueprint(desk: Desk) -> Blueprint:
         message = f"{done} of {len(chosen)} assets changed."
         if failures:
             message += " Not changed: " + "; ".join(failures[:3]) + ("; …" if len(failures) > 3 else "")
-        back = {name: request.form.get(f"back_{name}", "") for name in ("q", "by", "status", "type", "stage")}
+        back = {name: request.form.get(f"back_{name}", "") for name in NAMES}
         undo = url_for("audit.undo_many", ids=",".join(map(str, entries))) if entries else ""
         offer_undo(undo)
         return go(
@@ -63,8 +80,14 @@ def blueprint(desk: Desk) -> Blueprint:
         if what in STATUSES:
             return editing.set_status(asset_id, what)
         value = request.form.get("value", "").strip()
-        if what in ("topics", "personas", "industries", "regions"):
+        if what in BULK_TAGS:
             return editing.add_tags(asset_id, what, read_tags(value))
+        if what.removeprefix("without_") in BULK_TAGS:
+            return editing.take_tags(asset_id, what.removeprefix("without_"), read_tags(value))
+        if what in ("type", "language"):
+            if not value:
+                raise Unprocessable(f"Write the {what} that they should have.")
+            return editing.change(asset_id, {what: value}, "Changed")
         if what in ("publish_at", "expires_at"):
             return editing.change(
                 asset_id, {what: editing.read_moment(request.form.get("moment", ""))}, "Dates set"
@@ -75,14 +98,13 @@ def blueprint(desk: Desk) -> Blueprint:
         if asked["q"] and asked["by"] == "meaning":
             return _by_meaning(asked)
         query: dict[str, str | int] = {"page_size": _PAGE}
-        query.update({k: asked[k] for k in ("q", "type") if asked[k]})
+        if asked["q"]:
+            query["q"] = asked["q"]
         if asked["status"] in STATUSES:
             query["status"] = asked["status"]
-        if asked["stage"] in STAGES:
-            query["stage"] = asked["stage"]
         if token:
             query["page_token"] = token
-        found = desk.catalogue.page(**query)
+        found = desk.catalogue.library(filter_of(asked, desk.clock()), **query)
         return {
             "assets": found["assets"],
             "total": found["total"],
@@ -92,8 +114,7 @@ def blueprint(desk: Desk) -> Blueprint:
 
     def _by_meaning(asked: dict[str, str]) -> dict[str, Any]:
         """The nearest of what is live: the search is the one that buyers' pages use."""
-        must = [{"field": f, "any_of": [asked[f]]} for f in ("type", "stage") if asked[f]]
-        hits = desk.catalogue.search(asked["q"][:500], _FOUND_BY_MEANING, {"must": must} if must else None)
+        hits = desk.catalogue.search(asked["q"][:500], _FOUND_BY_MEANING, filter_of(asked, desk.clock()))
         assets = []
         for hit in hits:
             try:

@@ -1,0 +1,203 @@
+"""How soon each page of the studio paints and how much of it is sent, with 10,000 assets and 2,000 accounts.
+
+Real Chromium on the same machine as all services. Every visit begins with an empty cache, so styles, scripts
+and the typeface are counted and waited for each time. First paint is the browser's own
+`first-contentful-paint`, from the click on; bytes are the bodies of all answers as they were sent, parts
+of the page that follow by themselves included.
+
+    python -m bench.studio [--assets 10000] [--visits 7] [--write docs/performance.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import orjson
+import urllib3
+
+from bench.page import machine, put_section, say
+from bench.studio_browser import Desk, own_stack, signed_in
+
+MOST_BYTES, MOST_MILLISECONDS = 150_000, 300
+_ACCOUNTS, _TOPICS = 2_000, 200
+_PERSONAS = ("it", "finance", "operations", "procurement", "security", "marketing", "executive", "quality")
+_TYPES = ("blog", "whitepaper", "case_study", "webinar", "data_sheet", "buyers_guide", "how_to", "video")
+_TEXT = (
+    "cold chain shipment lane dock reefer audit supplier price contract warehouse pallet sensor excursion "
+    "compliance customs broker carrier forecast claim packaging inspection temperature record release"
+)
+_WORDS = _TEXT.split()
+PAGES = {
+    "Library": "/library",
+    "Library, words": "/library?q=pallet",
+    "Library, meaning": "/library?q=who+pays+for+a+late+shipment&by=meaning",
+    "Library, filtered": "/library?language=de&tag=topics:topic-3&status=approved",
+    "Asset": "/asset?id=asset-77",
+    "Upload": "/upload",
+    "Coverage, personas": "/coverage",
+    "Coverage, topics": "/coverage?by=topic",
+    "Brief": "/coverage/brief?stage=decision&persona=it",
+    "Accounts": "/accounts",
+    "Accounts, by stage": "/accounts?sort=stage",
+    "Account": "/account?id=firm-7.example",
+    "Buyers": "/buyers",
+    "Buyer": "/buyer?id=buyer-7",
+    "Placements": "/placements",
+    "Placement": "/placement?id=blog-sidebar",
+    "Goals": "/goals",
+    "People": "/people",
+    "Keys": "/keys",
+    "Audit log": "/audit",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    milliseconds: float
+    sent_bytes: int
+
+
+def some_assets(count: int, rng: random.Random) -> bytes:
+    """Texts of some 150 words, tagged, a tenth of them drafts; NDJSON."""
+    return b"\n".join(
+        orjson.dumps(
+            {
+                "id": f"asset-{n}",
+                "title": f"{' '.join(rng.choices(_WORDS, k=6)).capitalize()}, part {n}",
+                "summary": " ".join(rng.choices(_WORDS, k=30)) + ".",
+                "body": " ".join(rng.choices(_WORDS, k=150)) + ".",
+                "url": f"https://www.example.com/{n}",
+                "type": rng.choice(_TYPES),
+                "language": rng.choice(("en", "en", "de", "fr")),
+                "topics": [f"topic-{rng.randrange(_TOPICS)}" for _ in range(3)],
+                "personas": rng.sample(_PERSONAS, 2),
+                "status": "draft" if n % 10 == 0 else "approved",
+            }
+        )
+        for n in range(count)
+    )
+
+
+def fill(desk: Desk, assets: int) -> None:
+    rng = random.Random(7)
+    http = urllib3.PoolManager(timeout=600.0, retries=False)
+    headers = {"Authorization": f"Bearer {desk.stack.keys['secret']}"}
+    url = desk.stack.url
+    say(f"Importing {assets:,} assets")
+    sent = {**headers, "Content-Type": "application/x-ndjson"}
+    answer = http.request("POST", f"{url}/v1/assets:import", body=some_assets(assets, rng), headers=sent)
+    stored = answer.data.count(b'"result":"stored"')
+    if stored != assets:
+        raise SystemExit(f"{stored} of {assets} assets were stored: {answer.data[-500:]!r}")
+    events = [
+        {
+            "type": "track",
+            "event": rng.choice(("Content Viewed", "Asset Downloaded", "Pricing Viewed")),
+            "userId": f"buyer-{n}",
+            "messageId": f"m-{n}-{k}",
+            "context": {"groupId": f"firm-{n % _ACCOUNTS}.example"},
+            "properties": {"asset_id": f"asset-{rng.randrange(assets)}"},
+        }
+        for n in range(2 * _ACCOUNTS)
+        for k in range(3)
+    ]
+    say(f"Sending {len(events):,} signals of {_ACCOUNTS:,} accounts")
+    for start in range(0, len(events), 500):
+        body = orjson.dumps({"batch": events[start : start + 500]})
+        answer = http.request(
+            "POST", f"{url}/v1/batch", body=body, headers={**headers, "Content-Type": "application/json"}
+        )
+        if answer.status != 200:
+            raise SystemExit(f"signals were refused: {answer.data!r}")
+    _wait_until_listed(desk)
+
+
+def _wait_until_listed(desk: Desk) -> None:
+    """Folding and counting go on beside the requests; what is measured is a Foreword that has caught up."""
+    page = desk.browser.new_context(storage_state=desk.cookies).new_page()
+    deadline = time.monotonic() + 400
+    while True:
+        page.goto(f"{desk.url}/accounts")
+        if f"{_ACCOUNTS:,} accounts" in page.content():
+            break
+        if time.monotonic() > deadline:
+            raise SystemExit("the accounts were not counted in time")
+        time.sleep(1.0)
+    page.context.close()
+
+
+def visit(desk: Desk, path: str) -> Visit:
+    context = desk.browser.new_context(storage_state=desk.cookies, viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    sizes: list[int] = []
+    page.on("requestfinished", lambda sent: sizes.append(sent.sizes()["responseBodySize"]))
+    answer = page.goto(desk.url + path)
+    if answer is None or answer.status != 200:
+        raise SystemExit(f"{path} answered {None if answer is None else answer.status}")
+    page.wait_for_load_state("networkidle")
+    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null")
+    context.close()
+    if painted is None:
+        raise SystemExit(f"{path} was never painted")
+    return Visit(float(painted), sum(sizes))
+
+
+def report(found: dict[str, list[Visit]], assets: int, load: float) -> str:
+    lines = [
+        "## Studio",
+        "",
+        f"`make bench-studio`, {datetime.now(UTC):%Y-%m-%d}, {machine()}; load average before it {load:.1f}. "
+        f"Chromium on the machine that all services and PostgreSQL run on, over loopback, {assets:,} assets, "
+        f"{_ACCOUNTS:,} accounts with {2 * _ACCOUNTS:,} buyers. Every visit has an empty cache; "
+        f"{len(next(iter(found.values())))} visits a page. First paint is the browser's "
+        "`first-contentful-paint`; KB are 1,000 bytes of all answers' bodies as sent, the parts that follow "
+        f"by themselves included. Targets: {MOST_MILLISECONDS} ms and {MOST_BYTES // 1000} KB.",
+        "",
+        "| page | first paint, median | slowest | sent |",
+        "|---|---|---|---|",
+    ]
+    for name, visits in found.items():
+        times = [one.milliseconds for one in visits]
+        size = max(one.sent_bytes for one in visits) / 1000
+        lines.append(f"| {name} | {statistics.median(times):.0f} ms | {max(times):.0f} ms | {size:.0f} KB |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--assets", type=int, default=10_000)
+    parser.add_argument("--visits", type=int, default=7)
+    parser.add_argument("--write", type=Path)
+    asked = parser.parse_args()
+    load = os.getloadavg()[0]
+    with own_stack() as stack, signed_in(stack) as desk:
+        fill(desk, asked.assets)
+        found: dict[str, list[Visit]] = {name: [] for name in PAGES}
+        for turn in range(asked.visits + 1):
+            for name, path in PAGES.items():
+                one = visit(desk, quote(path, safe="/?=&+:,-"))
+                if turn:  # the first round warms what every process warms once
+                    found[name].append(one)
+    text = report(found, asked.assets, load)
+    print(text)
+    if asked.write:
+        put_section(asked.write, "studio", text)
+    late = [
+        name for name, v in found.items() if statistics.median(o.milliseconds for o in v) > MOST_MILLISECONDS
+    ]
+    large = [name for name, v in found.items() if max(o.sent_bytes for o in v) > MOST_BYTES]
+    if late or large:
+        say(f"Too slow: {late or 'none'}; too large: {large or 'none'}.")
+    return 1 if late or large else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
