@@ -132,6 +132,30 @@ def test_no_asset_comes_twice_inside_an_account(gateway: Gateway) -> None:
     assert alone == [["asset-1", "asset-2"]] * 3
 
 
+def test_the_account_that_is_stored_counts_as_well_as_the_one_that_is_said(gateway: Gateway) -> None:
+    gateway.recommender.accounts = {"u0": "acme", "u1": "acme", "a2": "acme"}
+    lines: list[dict[str, Any]] = [
+        {"user_id": "u0", "count": 2},
+        {"user_id": "u1", "account_id": "acme-by-another-name", "count": 2},
+        {"anonymous_id": "a2", "count": 2},
+        {"user_id": "u3", "account_id": "acme-by-another-name", "count": 2},
+        {"user_id": "u1", "consent": "none", "count": 2},
+    ]
+    shown = limited(gateway, lines, once_an_account="true")
+    inside = [asset for items in shown[:3] for asset in items]
+    assert len(set(inside)) == 6
+    assert not set(shown[1]) & set(shown[3])
+    assert shown[4] == ["asset-1", "asset-2"]  # who does not want to be known is in no account
+    assert limited(gateway, lines[:2]) == [["asset-1", "asset-2"]] * 2
+
+
+def test_a_whole_account_in_one_block_gets_what_there_is(gateway: Gateway) -> None:
+    gateway.recommender.catalogue = [content(number) for number in range(1, 301)]
+    lines = [{"user_id": f"u{n}", "account_id": "a", "count": 3} for n in range(100)]
+    shown = [asset for items in limited(gateway, lines, once_an_account="true") for asset in items]
+    assert len(shown) == len(set(shown)) == 300
+
+
 @pytest.mark.parametrize("wrong", ["max_per_asset=0", "max_per_asset=x", "once_an_account=maybe"])
 def test_limits_that_make_no_sense_are_refused(gateway: Gateway, wrong: str) -> None:
     answer = gateway.client.post(

@@ -45,6 +45,17 @@ class EmailBlock(WireModel):
     answer: RecommendationResponse
 
 
+class EmailRecipient(WireModel):
+    kind: Literal["user", "anonymous"]
+    id: Id
+
+
+class EmailRecipients(WireModel):
+    """Whose accounts the gateway asks the recommender for, so that a batch repeats nothing inside one."""
+
+    recipients: Annotated[tuple[EmailRecipient, ...], Field(max_length=1_000)]
+
+
 class Replacement(WireModel):
     """What an asset is shown as now: itself, or its equivalent once it has expired."""
 

@@ -13,6 +13,22 @@ _MOST_EXCLUDED = 500
 
 
 @dataclass(slots=True)
+class Recipient:
+    """One line of a batch: what it asks, the accounts it counts for, and the answer as far as it has come."""
+
+    asked: RecommendationRequest
+    accounts: frozenset[str] = frozenset()
+    answer: Mapping[str, Any] | None = None
+    refusal: Mapping[str, Any] | None = None  # the recommender's problem with this line
+    items: list[dict[str, Any]] = field(default_factory=list)
+    wants_more: bool = True  # the limits took some of what was offered, and there may be more
+
+    @property
+    def missing(self) -> int:
+        return self.asked.count - len(self.items)
+
+
+@dataclass(slots=True)
 class Mailing:
     """What one batch has shown so far. Memory grows with assets and accounts, never with answers."""
 
@@ -25,34 +41,51 @@ class Mailing:
     def is_limited(self) -> bool:
         return self.max_per_asset is not None or self.once_an_account
 
-    def widened(self, asked: RecommendationRequest) -> RecommendationRequest:
+    def request(self, recipient: Recipient) -> RecommendationRequest:
         """Asks for more than is needed, and not for what has had its share already."""
+        asked = recipient.asked
         if not self.is_limited:
             return asked
-        used = [asset for asset, count in self._shown.items() if count >= (self.max_per_asset or count + 1)]
-        if self.once_an_account and asked.account_id is not None:
-            used += self._of_account[asked.account_id]
+        used = [str(item["id"]) for item in recipient.items]
+        for account in recipient.accounts if self.once_an_account else ():
+            used += self._of_account[account]
+        if self.max_per_asset is not None:
+            used += [asset for asset, count in self._shown.items() if count >= self.max_per_asset]
         excluded = tuple(dict.fromkeys((*asked.exclude_ids, *used)))[:_MOST_EXCLUDED]
-        count = min(MAX_COUNT, 2 * asked.count + 10)
+        # A line that was left short once stands beside many of its account.
+        count = MAX_COUNT if recipient.answer is not None else min(MAX_COUNT, 2 * recipient.missing + 10)
         return asked.model_copy(update={"exclude_ids": excluded, "count": count})
 
-    def chosen(self, asked: RecommendationRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """The best of an answer to a widened request that the limits leave; they are used up by it."""
+    def take(self, recipient: Recipient, answer: Mapping[str, Any]) -> None:
+        """Keep the best that the limits leave of an answer; it is used up by that."""
+        recipient.answer = recipient.answer or answer
         if not self.is_limited:
-            return dict(answer)
-        account = self._of_account[asked.account_id] if asked.account_id is not None else set()
-        items: list[dict[str, Any]] = []
+            recipient.items, recipient.wants_more = list(answer["items"]), False
+            return
+        barred = [self._of_account[a] for a in recipient.accounts] if self.once_an_account else []
+        refused = 0
         for item in answer["items"]:
             asset_id = str(item["id"])
             full = self.max_per_asset is not None and self._shown[asset_id] >= self.max_per_asset
-            if len(items) == asked.count or full or (self.once_an_account and asset_id in account):
+            if recipient.missing == 0:
+                break
+            if full or any(asset_id in used for used in barred):
+                refused += 1
                 continue
             self._shown[asset_id] += 1
-            if self.once_an_account:
-                account.add(asset_id)
-            items.append({**item, "rank": len(items) + 1})
+            for used in barred:
+                used.add(asset_id)
+            recipient.items.append({**item, "rank": len(recipient.items) + 1})
+        recipient.wants_more = recipient.missing > 0 and refused > 0
+
+    def finished(self, recipient: Recipient) -> dict[str, Any]:
+        """The answer with what was kept. Only after `take`."""
+        answer = dict(recipient.answer or {})
+        if not self.is_limited:
+            return answer
         warnings = [w for w in answer.get("warnings", ()) if w.get("code") != "fewer_than_asked"]
-        if len(items) < asked.count:
-            detail = f"{len(items)} of {asked.count} assets were left by the limits of this batch."
+        if recipient.missing:
+            found = f"{len(recipient.items)} of {recipient.asked.count}"
+            detail = f"{found} assets were left by the limits of this batch."
             warnings.append({"code": "batch_limits", "detail": detail})
-        return {**answer, "items": items, "warnings": warnings}
+        return {**answer, "items": recipient.items, "warnings": warnings}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,11 @@ from gateway import bodies
 from gateway.access import Caller
 from gateway.api import recommendation_query
 from gateway.api.recommendations import base_of_links
-from gateway.mailing import Mailing
+from gateway.mailing import Mailing, Recipient
 from gateway.parts import Parts
 from gateway.recommending import AnswerMaker
-from gateway.routing import NDJSON, Content, Keyed, Parameter, Route
-from servicekit import request_context
+from gateway.routing import JSON, NDJSON, Content, Keyed, Parameter, Route
+from servicekit import logs, request_context
 from servicekit.errors import (
     BadRequest,
     FieldProblem,
@@ -34,16 +35,17 @@ _MAX_LINE_BYTES = 64 * 1024
 # A block is sent whole before its answers are read, so it must fit into what the sockets hold.
 _BLOCK_LINES = 100
 _BLOCK_BYTES = 64 * 1024
+# How often a block is asked for again, for lines that the batch's limits left short.
+_MOST_ROUNDS = 8
 _PATH = "/v1/recommendations:batch"
 _POSTED = {"Content-Type": NDJSON, "Accept": NDJSON}
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of the input: the request it holds, or what is wrong with it."""
+    """One line of the input: whom it asks for, or what is wrong with it."""
 
-    asked: RecommendationRequest | None
-    body: bytes
+    recipient: Recipient | None
     problem: ForewordError | None = None
 
 
@@ -77,30 +79,70 @@ class BatchViews:
         for block in _blocks(lines):
             # The body is written after the request has ended for Flask, and its ids with it.
             request_context.enter(context)
-            read = [_read_line(line, caller, secret, mailing) for line in block]
-            rendered = [
-                self._render(line, answer, caller, base_url, mailing) for line, answer in self._ask(read)
-            ]
+            read = [_read_line(line, caller, secret) for line in block]
+            self._fill(read, caller, mailing)
+            rendered = [self._render(line, caller, base_url, mailing) for line in read]
             yield b"".join(dumps(document) + b"\n" for document in rendered)
         request_context.enter(None)
 
-    def _ask(self, read: list[_Line]) -> Iterator[tuple[_Line, Any]]:
-        """Each line with the recommender's answer to it, or None where there is none."""
-        good = [line for line in read if line.asked is not None]
-        try:
-            found = self._call(good) if good else []
-        except UpstreamUnavailable:
-            found = []
-        answers = iter(found)
-        for line in read:
-            yield line, next(answers, None) if line.asked is not None else None
+    def _fill(self, read: list[_Line], caller: Caller, mailing: Mailing) -> None:
+        """Ask for every good line, and again for those that the batch's limits left short."""
+        waiting = [line.recipient for line in read if line.recipient is not None]
+        if mailing.once_an_account:
+            self._find_accounts(waiting)
+        for _ in range(_MOST_ROUNDS):
+            if not waiting:
+                break
+            asked = [
+                dumps(recommendation_query.to_recommender(mailing.request(one), caller)) for one in waiting
+            ]
+            try:
+                answers = self._call(asked)
+            except UpstreamUnavailable:
+                break
+            for recipient, answer in zip(waiting, answers, strict=True):
+                if isinstance(answer, dict) and "code" in answer and "items" not in answer:
+                    recipient.refusal = answer
+                    continue
+                with contextlib.suppress(UpstreamUnavailable):  # an answer that makes no sense is none
+                    mailing.take(recipient, self._answers.checked(answer))
+            waiting = [one for one in waiting if one.answer is not None and one.wants_more]
 
-    def _call(self, good: list[_Line]) -> list[Any]:
+    def _find_accounts(self, recipients: list[Recipient]) -> None:
+        """The account that a line names, and the one that the log has: neither gets an asset twice."""
+        known = [(one, identity) for one in recipients if (identity := _identity(one.asked)) is not None]
+        stored: list[Any] = [None] * len(known)
+        if known:
+            try:
+                stored = self._stored_accounts([identity for _, identity in known])
+            except UpstreamUnavailable:
+                logs.get("gateway").warning("batch_accounts_unknown", recipients=len(known))
+        for one in recipients:
+            one.accounts = frozenset(filter(None, [one.asked.account_id]))
+        for (one, _), account in zip(known, stored, strict=True):
+            if account is not None:
+                one.accounts |= {account}
+
+    def _stored_accounts(self, identities: list[dict[str, str]]) -> list[Any]:
+        upstream = self._parts.recommender.call(
+            "email_accounts",
+            "POST",
+            "/v1/email/accounts",
+            body=dumps({"recipients": identities}),
+            headers={"Content-Type": JSON, "Accept": JSON},
+            timeout_seconds=self._parts.settings.read_timeout_seconds,
+        )
+        found = upstream.json().get("accounts") if upstream.status == 200 else None
+        if not isinstance(found, list) or len(found) != len(identities):
+            raise UpstreamUnavailable("The recommender did not tell whose accounts these are.")
+        return found
+
+    def _call(self, lines: list[bytes]) -> list[Any]:
         upstream = self._parts.recommender.call(
             "recommend_batch",
             "POST",
             _PATH,
-            body=b"".join(line.body + b"\n" for line in good),
+            body=b"".join(line + b"\n" for line in lines),
             headers=_POSTED,
             timeout_seconds=self._parts.settings.stream_timeout_seconds,
         )
@@ -110,24 +152,20 @@ class BatchViews:
             found = [read_json(line) for line in upstream.body.split(b"\n") if line.strip()]
         except BadRequest as error:
             raise UpstreamUnavailable("The recommender gave an answer that makes no sense.") from error
-        if len(found) != len(good):
+        if len(found) != len(lines):
             raise UpstreamUnavailable("The recommender left lines unanswered.")
         return found
 
-    def _render(
-        self, line: _Line, answer: Any, caller: Caller, base_url: str, mailing: Mailing
-    ) -> dict[str, Any]:
-        if line.asked is None:
+    def _render(self, line: _Line, caller: Caller, base_url: str, mailing: Mailing) -> dict[str, Any]:
+        recipient = line.recipient
+        if recipient is None:
             return _problem(line.problem or BadRequest("This line cannot be read."))
-        if isinstance(answer, dict) and "code" in answer and "items" not in answer:
-            if isinstance(status := answer.get("status"), int) and 400 <= status < 500 and status != 429:
-                return {**answer, "instance": _PATH}
-            return self._answers.fall_back(line.asked, caller, base_url)
-        try:
-            chosen = mailing.chosen(line.asked, self._answers.checked(answer))
-            return self._answers.finish(line.asked, caller, chosen, base_url)
-        except UpstreamUnavailable:
-            return self._answers.fall_back(line.asked, caller, base_url)
+        if recipient.answer is not None:
+            return self._answers.finish(recipient.asked, caller, mailing.finished(recipient), base_url)
+        refusal = recipient.refusal or {}
+        if isinstance(status := refusal.get("status"), int) and 400 <= status < 500 and status != 429:
+            return {**refusal, "instance": _PATH}
+        return self._answers.fall_back(recipient.asked, caller, base_url)
 
 
 def _blocks(lines: list[bytes]) -> Iterator[list[bytes]]:
@@ -143,15 +181,21 @@ def _blocks(lines: list[bytes]) -> Iterator[list[bytes]]:
         yield block
 
 
-def _read_line(line: bytes, caller: Caller, project_secret: bytes, mailing: Mailing) -> _Line:
+def _read_line(line: bytes, caller: Caller, project_secret: bytes) -> _Line:
     try:
         if len(line) > _MAX_LINE_BYTES:
             raise bodies.too_large(_MAX_LINE_BYTES)
         asked = parse(RecommendationRequest, read_object(line))
         asked = recommendation_query.authorise(asked, caller, project_secret)
     except ForewordError as error:
-        return _Line(None, b"", error)
-    return _Line(asked, dumps(recommendation_query.to_recommender(mailing.widened(asked), caller)))
+        return _Line(None, error)
+    return _Line(Recipient(asked))
+
+
+def _identity(asked: RecommendationRequest) -> dict[str, str] | None:
+    if asked.user_id is not None:
+        return {"kind": "user", "id": asked.user_id}
+    return None if asked.anonymous_id is None else {"kind": "anonymous", "id": asked.anonymous_id}
 
 
 def _mailing(given: Mapping[str, str]) -> Mailing:
@@ -199,7 +243,7 @@ def routes(parts: Parts, answers: AnswerMaker) -> tuple[Route, ...]:
                 ),
                 Parameter(
                     "once_an_account",
-                    "No asset twice among the lines with one `account_id`.",
+                    "No asset twice inside an account, be it the line's or the one stored for the buyer.",
                     {"type": "boolean", "default": False},
                 ),
             ),

@@ -68,6 +68,12 @@ class EmailSlotService:
         card = snapshot.catalogue.cards[snapshot.catalogue.row_of[found]]
         return Replacement(id=card.asset_id, url=card.url)
 
+    def accounts(self, recipients: Sequence[Identity]) -> list[str | None]:
+        """Each recipient's account as the log has it, in order; None for who is unknown or in none."""
+        with self._engine.connect() as connection:
+            found = store.accounts_of(connection, recipients)
+        return [found.get(recipient) for recipient in recipients]
+
     def _choose(self, key: SlotKey, asked: RecommendationRequest) -> RecommendationResponse:
         answer = self._recommendations.recommend(asked)
         if answer.meta.degraded or not answer.items:
