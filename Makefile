@@ -67,7 +67,7 @@ eval: $(READY) ## Judge ranking and stages on a log (LOG=folder) and write docs/
 	$(BIN)/foreword report $(if $(LOG),--log $(LOG))
 
 .PHONY: bench
-bench: bench-ranking bench-import bench-embed ## Measure speed, as ratios within one run
+bench: bench-ranking bench-embed bench-serve bench-ingest bench-batch bench-import ## Measure speed, as ratios within one run
 
 .PHONY: bench-ranking
 bench-ranking: $(READY) ## Time the ranking function
@@ -84,6 +84,22 @@ bench-studio: $(READY) ## Time the studio's pages in a browser with 10,000 asset
 .PHONY: studio-pictures
 studio-pictures: $(READY) ## Photograph the studio with the sample firm, at 1440 and 390 px, into docs/img
 	$(BIN)/python -m bench.studio_pictures --to docs/img
+
+.PHONY: bench-serve
+bench-serve: $(READY) ## Time one recommendation against two bare services; writes docs/performance.md
+	$(BIN)/python -m bench.serve --write docs/performance.md
+
+.PHONY: bench-ingest
+bench-ingest: $(READY) ## Time batches of 100 signals against COPY; writes docs/performance.md
+	$(BIN)/python -m bench.ingest --write docs/performance.md
+
+.PHONY: bench-batch
+bench-batch: $(READY) ## Time one batch against single requests; writes docs/performance.md
+	$(BIN)/python -m bench.batch --write docs/performance.md
+
+.PHONY: bench-memory
+bench-memory: $(READY) ## Watch the services' memory over requests (REQUESTS=1000000); writes docs/performance.md
+	$(BIN)/python -m bench.memory --requests $(or $(REQUESTS),1000000) --write docs/performance.md
 
 .PHONY: bench-import
 bench-import: $(READY) ## Time an import against the model and the database alone; writes docs/performance.md
