@@ -72,6 +72,8 @@ class Gateway:
         self.parts.keys.refresh()
         self.parts.fallback.forget_all()
         self.parts.recommender.client.breaker.succeeded()
+        self.parts.clicks.drain()  # what an earlier test could not bring would hold up this one's clicks
+        self.recommender.reset()
         self.before = self._samples()
 
 
