@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from recommender.store.retention import forget
 from recommender_rig import Rig, RigMaker, SwitchableEmbedder, code
 
 
@@ -102,3 +103,33 @@ def test_two_replicas_agree_on_a_slot(make_recommender: RigMaker, embedder: Swit
     for number in range(1, 7):
         one.put(f"asset-{number}")
     assert slot(one) == slot(other)
+
+
+def test_what_a_mail_showed_is_kept_as_long_as_the_firm_says(firm: Rig) -> None:
+    first = slot(firm)
+    firm.clock.advance(seconds=90 * 86_400)
+    slot(firm, send_id="september")
+    now = firm.clock.now
+    assert forget(firm.engine, now, 25, keep_email_days=91).rows["email_slots"] == 0
+    assert forget(firm.engine, now, 25, keep_email_days=60, dry_run=True).rows["email_slots"] == 1
+    assert slot(firm) == first
+    assert forget(firm.engine, now, 25, keep_email_days=60).rows["email_slots"] == 1
+    assert firm.rows("SELECT send_id FROM recommender.email_slots") == [("september",)]
+
+
+def test_the_accounts_of_recipients_are_those_of_the_log(firm: Rig) -> None:
+    firm.send(
+        {"type": "group", "userId": "u-1", "groupId": "acme.example", "messageId": "m-1"},
+        {"type": "identify", "userId": "u-1", "anonymousId": "a-1", "messageId": "m-2"},
+        {"type": "track", "event": "Pricing Viewed", "userId": "u-2", "messageId": "m-3"},
+    )
+    firm.shown(user_id="u-1")
+    recipients = [
+        {"kind": "user", "id": "u-1"},
+        {"kind": "user", "id": "u-2"},
+        {"kind": "anonymous", "id": "a-1"},
+        {"kind": "anonymous", "id": "u-1"},
+    ]
+    answer = firm.client.post("/v1/email/accounts", json={"recipients": recipients})
+    assert answer.json == {"accounts": ["acme.example", None, "acme.example", None]}
+    assert firm.client.post("/v1/email/accounts", json={"recipients": [{"id": "x"}]}).status_code == 422

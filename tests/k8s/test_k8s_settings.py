@@ -12,7 +12,13 @@ from k8s.rendered_manifests import Manifest, containers
 from servicekit import gunicorn_conf
 
 # Read by gunicorn's configuration, or by libraries, rather than by the settings classes.
-OTHER_VARIABLES = {"OMP_NUM_THREADS", "HF_HUB_OFFLINE", "FOREWORD_SECRETS_DIR", "FOREWORD_KEEP_MONTHS"} | set(
+OTHER_VARIABLES = {
+    "OMP_NUM_THREADS",
+    "HF_HUB_OFFLINE",
+    "FOREWORD_SECRETS_DIR",
+    "FOREWORD_KEEP_MONTHS",
+    "FOREWORD_KEEP_EMAIL_DAYS",
+} | set(
     re.findall(r"environ\.get\(\s*['\"]([A-Z_]+)['\"]", Path(gunicorn_conf.__file__ or "").read_text())
 )
 

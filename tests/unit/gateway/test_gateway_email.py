@@ -182,12 +182,37 @@ def test_a_link_of_one_kind_is_no_link_of_another() -> None:
         sealer.open_view(token[:-2] + "AA")
 
 
-def test_whoever_does_not_want_to_be_known_gets_a_block_for_anybody(gateway: Gateway) -> None:
-    answer = block(gateway, consent="none")
+PAGE = {"context.asset_id": "asset-3", "context.query": "pumps"}
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "page"),
+    [
+        ({"consent": "none"}, {}, {"asset_id": None, "url": None, "query": None}),
+        ({"consent": "contextual"}, {}, {"asset_id": "asset-3", "query": "pumps"}),
+        ({"consent": "profile"}, {"Sec-GPC": "1"}, {"asset_id": "asset-3", "query": "pumps"}),
+    ],
+)
+def test_whoever_does_not_want_to_be_known_gets_a_block_for_anybody(
+    gateway: Gateway, query: dict[str, str], headers: dict[str, str], page: dict[str, Any]
+) -> None:
+    asks = {"send_id": "june", "user_id": "u-1", "account_id": "acme", "format": "json", **PAGE, **query}
+    answer = gateway.client.get("/v1/email/block", query_string=asks, headers=gateway.headers(**headers))
     assert answer.status_code == 200
+    assert not [call for call in gateway.recommender.seen if call["path"] == "/v1/email/slots"]
     asked = orjson.loads(gateway.recommender.last("/v1/recommendations")["body"])
-    assert not {"user_id", "send_id", "slot"} & {name for name, value in asked.items() if value is not None}
-    assert "open.gif" not in answer.text
-    link = re.search(r"/c/([^\"]+)", answer.text)
-    assert link is not None
-    assert ClickSealer(PROJECT_SECRET).open(link[1]).user_id is None
+    assert {name: asked["context"].get(name) for name in page} == page
+    known = {"user_id", "anonymous_id", "account_id", "send_id", "slot", "consent"}
+    assert not known & {name for name, value in asked.items() if value is not None}
+    assert "open.gif" not in answer.json["html"]
+    link = answer.json["answer"]["items"][0]["click_url"].rpartition("/")[2]
+    assert ClickSealer(PROJECT_SECRET).open(link).user_id is None
+    assert gateway.client.get(answer.json["view_url"]).status_code == 200
+    assert "u-1" not in str(gateway.recommender.seen)
+
+
+def test_consent_to_a_profile_keeps_the_slot(gateway: Gateway) -> None:
+    assert "open.gif" in block(gateway, consent="profile", **PAGE).text
+    asked = orjson.loads(gateway.recommender.last("/v1/email/slots")["body"])
+    assert (asked["user_id"], asked["context"]["query"]) == ("u-1", "pumps")
+    assert block(gateway, consent="maybe").status_code == 422

@@ -14,7 +14,7 @@ from contract.email import EmailBlock, EmailBlockRequest
 from gateway import relay
 from gateway.access import Caller
 from gateway.api import recommendation_query
-from gateway.api.recommendations import base_of_links
+from gateway.api.recommendations import base_of_links, privacy_signal
 from gateway.email_links import EmailOpening, EmailSealer, EmailView, opening_message_id
 from gateway.email_rendering import EmailRenderer
 from gateway.mail_machines import is_machine
@@ -48,7 +48,9 @@ class EmailViews:
                 code="fields_invalid",
                 fields=[FieldProblem("/user_id", "missing", "user_id or anonymous_id is needed.")],
             )
-        asked = recommendation_query.authorise(asked, caller, self._parts.keys.project_secret)
+        asked = recommendation_query.authorise(
+            asked, caller, self._parts.keys.project_secret, privacy_signal=privacy_signal()
+        )
         answer = self._answer(asked, caller)
         if isinstance(answer, Response):
             return answer

@@ -44,7 +44,7 @@ class RecommendationViews:
 
     def _recommend(self, caller: Caller, asked: RecommendationRequest) -> Response:
         asked = recommendation_query.authorise(
-            asked, caller, self._parts.keys.project_secret, privacy_signal=_privacy_signal()
+            asked, caller, self._parts.keys.project_secret, privacy_signal=privacy_signal()
         )
         caller.count_placement(asked.placement)
         base_url = base_of_links(self._parts)
@@ -98,7 +98,7 @@ class RecommendationViews:
         return relay.answer(upstream)
 
 
-def _privacy_signal() -> bool:
+def privacy_signal() -> bool:
     """Sec-GPC: the buyer's browser asks not to be profiled."""
     return request.headers.get("Sec-GPC") == "1"
 

@@ -18,16 +18,24 @@ from recommender.store.retention import alone, first_kept_month, forget
     show_default=True,
     help="Months to keep, this one included.",
 )
+@click.option(
+    "--keep-email-days",
+    envvar="FOREWORD_KEEP_EMAIL_DAYS",
+    type=click.IntRange(min=1),
+    default=180,
+    show_default=True,
+    help="Days for which a mail that is opened again shows what it showed.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @database_option
-def retention(keep_months: int, dry_run: bool, database_url: str) -> None:
+def retention(keep_months: int, keep_email_days: int, dry_run: bool, database_url: str) -> None:
     """Drop the months of the log that are older than the firm keeps. Two runs at once are harmless."""
     now = system_clock()
     with opened(database_url, "retention") as engine, alone(engine) as mine:
         if not mine:
             click.echo("Another run of retention is under way; nothing to do.")
             return
-        done = forget(engine, now, keep_months, dry_run=dry_run)
+        done = forget(engine, now, keep_months, keep_email_days=keep_email_days, dry_run=dry_run)
     verb = "Would drop" if dry_run else "Dropped"
     click.echo(f"Kept from {first_kept_month(now, keep_months):%Y-%m-%d}.")
     click.echo(f"{verb} {len(done.partitions)} months: {', '.join(done.partitions) or 'none'}.")

@@ -43,8 +43,17 @@ def alone(engine: sa.Engine) -> Iterator[bool]:
                 connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
-def forget(engine: sa.Engine, now: datetime, keep_months: int, *, dry_run: bool = False) -> Forgotten:
+def forget(
+    engine: sa.Engine,
+    now: datetime,
+    keep_months: int,
+    *,
+    keep_email_days: int | None = None,
+    dry_run: bool = False,
+) -> Forgotten:
     """Drop every month before the kept ones; each step commits by itself, so a run that is stopped goes on.
+
+    What mails showed goes by its own age: a mail that is opened after that is chosen for anew.
 
     The caller holds `alone`. Buyers whose signals go are marked stale: a profile is a function of the log.
     """
@@ -59,6 +68,8 @@ def forget(engine: sa.Engine, now: datetime, keep_months: int, *, dry_run: bool 
     # A key is as old as its arrival, and a signal's own time may lie a little after that.
     for table in ("signal_keys", "dead_letters"):
         rows[table] = _delete(engine, table, "received_at", before - timedelta(days=1), dry_run, False)
+    oldest_mail = before if keep_email_days is None else now - timedelta(days=keep_email_days)
+    rows["email_slots"] = _delete(engine, "email_slots", "created_at", oldest_mail, dry_run, False)
     return Forgotten(tuple(name for _, name in partitions), rows)
 
 
