@@ -15,7 +15,17 @@ _KEPT = "2m"
 
 def groups() -> list[dict[str, Any]]:
     return [
-        {"name": "foreword-parts-away", "rules": [_recommender_away(), _database_away(), _embedder_away()]},
+        {
+            "name": "foreword-parts-away",
+            "rules": [
+                _recommender_away(),
+                _database_away(),
+                _embedder_away(),
+                # After them: they read what these have just found.
+                _part_was_away("serving", "Recommender|Database"),
+                _part_was_away("embedder", "Embedder"),
+            ],
+        },
         {
             "name": "foreword-index",
             "rules": [
@@ -84,6 +94,21 @@ def _embedder_away() -> dict[str, Any]:
         "For two minutes the embedder has not answered. Recommendations go on; new assets wait for their "
         "vector, and text queries are answered without it.",
         keep=_KEPT,
+    )
+
+
+def _part_was_away(part: str, names: str) -> dict[str, Any]:
+    # The longest short window of a page is 30 minutes: until then the outage itself makes objectives burn.
+    fired = f'ALERTS{{alertname=~"Foreword({names})Away",alertstate="firing"}}'
+    return rule(
+        "ForewordPartWasAway",
+        f"max by (namespace) (max_over_time({fired}[35m])) > 0",
+        None,
+        "none",
+        "A part was away within the last 35 minutes",
+        "It tells nobody anything. While it fires, pages for what an outage did to the objectives are "
+        "inhibited: that outage has had its own alert.",
+        part=part,
     )
 
 

@@ -235,11 +235,16 @@ CAUSE_CASES = [
         "a recommender that is not reached",
         _upstream("gateway", "recommender", "1x10 0x20", "0+5x30"),
         30,
-        ("ForewordRecommenderAway/page",),
+        ("ForewordRecommenderAway/page", "ForewordPartWasAway/none"),
     ),
     Case("it was away, and nobody asks", _upstream("gateway", "recommender", "0x30", "5x30"), 30, ()),
     Case("it answers", _upstream("gateway", "recommender", "1x30", "0+5x30"), 30, ()),
-    Case("a database that is away", _one(_PULSE, "1x10 0x20"), 30, ("ForewordDatabaseAway/page",)),
+    Case(
+        "a database that is away",
+        _one(_PULSE, "1x10 0x20"),
+        30,
+        ("ForewordDatabaseAway/page", "ForewordPartWasAway/none"),
+    ),
     Case(
         "a database that one of two reaches",
         _one(_PULSE, "0x30", 'namespace="f",instance="a"')
@@ -251,7 +256,7 @@ CAUSE_CASES = [
         "an embedder that is away",
         _upstream("recommender", "embedder", "0x30", "0x30"),
         30,
-        ("ForewordEmbedderAway/ticket",),
+        ("ForewordEmbedderAway/ticket", "ForewordPartWasAway/none"),
     ),
     Case("an embedder that answers", _upstream("recommender", "embedder", "1x30", "0x30"), 30, ()),
     *(
