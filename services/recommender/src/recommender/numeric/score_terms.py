@@ -189,9 +189,12 @@ def _text_terms(
         share = near - ONE
         share *= np.float32(1.0 / config.interest.attention_temperature)
         np.exp(share, out=share)
-        total = np.maximum(share @ buyer.attention, np.float32(1e-30))
+        # Not a product of BLAS: over so few columns it gains nothing, and some of its kernels raise the flag
+        # "invalid value" for numbers they read beyond the array and throw away.
+        total = np.maximum(np.einsum("ke,e->k", share, buyer.attention), np.float32(1e-30))
         share *= near
-        np.minimum((share @ buyer.attention) / total, ONE, out=out[TERM_INDEX["interest_attention"]])
+        attended = np.einsum("ke,e->k", share, buyer.attention) / total
+        np.minimum(attended, ONE, out=out[TERM_INDEX["interest_attention"]])
 
 
 def _together_terms(
