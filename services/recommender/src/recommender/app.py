@@ -27,6 +27,7 @@ from recommender.domain.ranking_config import load_ranking_config
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.extraction.sandbox import Sandbox
+from recommender.index.approximate import ApproximateIndex
 from recommender.service import webhooks as webhook_service
 from recommender.service.account_standings import StandingCounter, StandingList
 from recommender.service.asset_stages import AssetStageEstimator, load_prototypes
@@ -47,6 +48,7 @@ from recommender.service.folding import Folder
 from recommender.service.folding_pace import FoldingPace
 from recommender.service.following import CatalogueListener
 from recommender.service.importing import AssetImport
+from recommender.service.index_building import IndexBuilding
 from recommender.service.insight import InsightService
 from recommender.service.learning_loop import BehaviourKeeper
 from recommender.service.library import LibraryService
@@ -120,6 +122,13 @@ def create_app(
         lambda model_id: load_prototypes(engine, encoder, stage_model, model_id),
         meters.catalogue,
         SnapshotKeeper(settings.snapshot_dir) if settings.snapshot_dir is not None else None,
+        few=settings.index_exact_assets,
+    )
+    building = IndexBuilding(
+        replica,
+        meters.catalogue,
+        exact_assets=settings.index_exact_assets,
+        recall_floor=settings.index_recall_floor,
     )
     assets = AssetService(
         engine,
@@ -176,6 +185,7 @@ def create_app(
         loop("learn", keeper.refresh, settings.learn_seconds),
         loop("calibration", calibrations.refresh, settings.follow_seconds),
         loop("snapshot", replica.write_snapshot, settings.snapshot_seconds),
+        loop("index", building.step, settings.reconcile_seconds),
     ]
 
     def recorded(events: int) -> None:
@@ -236,9 +246,8 @@ def create_app(
     )
 
     insights = InsightService(engine, replica, recent, estimator, kinds, clock)
-    app.register_blueprint(
-        asset_routes.blueprint(assets, AssetImport(assets), uploads, previews, coverage, insights)
-    )
+    imports = AssetImport(assets)
+    app.register_blueprint(asset_routes.blueprint(assets, imports, uploads, previews, coverage, insights))
     app.register_blueprint(signal_routes.blueprint(signals, clock))
     validator = SignalValidator(engine, kinds, _is_bot)
     app.register_blueprint(signal_validation_routes.blueprint(validator, clock))
@@ -246,7 +255,7 @@ def create_app(
     app.register_blueprint(placement_routes.blueprint(placements, recommendations))
     app.register_blueprint(buyer_routes.blueprint(buyers, ErasureService(engine, buyers, clock)))
     app.register_blueprint(account_routes.blueprint(StandingList(engine)))
-    app.register_blueprint(library_routes.blueprint(LibraryService(engine, replica)))
+    app.register_blueprint(library_routes.blueprint(LibraryService(engine, replica), imports))
     app.register_blueprint(email_routes.blueprint(EmailSlotService(engine, recommendations, replica, clock)))
     webhooks = webhook_service.build(
         engine,
@@ -310,6 +319,7 @@ def create_app(
     app.extensions["parts"] = {
         "engine": engine,
         "replica": replica,
+        "building": building,
         "reconciler": reconciler,
         "keeper": keeper,
         "calibrations": calibrations,
@@ -379,4 +389,15 @@ def _follow(replica: CatalogueReplica, meters: RecommenderMeters) -> None:
 def _observe_catalogue(meters: CatalogueMeters, replica: CatalogueReplica) -> None:
     meters.assets.set_function(lambda: len(replica.snapshot.catalogue.row_of))
     meters.revision.set_function(lambda: replica.snapshot.catalogue.revision)
+
+    def of_index(read: Callable[[ApproximateIndex], float], otherwise: float) -> Callable[[], float]:
+        def value() -> float:
+            index = replica.snapshot.index.approximate
+            return otherwise if index is None else read(index)
+
+        return value
+
+    meters.built_recall.set_function(of_index(lambda index: index.tuning.recall, 1.0))
+    meters.approximate_assets.set_function(of_index(lambda index: index.rows, 0))
+    meters.index_bytes.set_function(of_index(lambda index: index.memory_bytes(), 0))
     meters.unconfirmed_seconds.set_function(lambda: time.monotonic() - replica.confirmed_at)

@@ -50,4 +50,17 @@ class RecommenderSettings(Settings):
     snapshot_seconds: float = Field(
         300.0, gt=0, description="Pause between snapshots of an index that changed."
     )
+    index_exact_assets: int = Field(
+        20_000,
+        ge=1,
+        description="Up to so many assets search is exact; beyond, an approximate index is built and tuned "
+        "beside the requests.",
+    )
+    index_recall_floor: float = Field(
+        0.99,
+        gt=0,
+        le=1,
+        description="Share of the exact 10 nearest that an approximate index must find on this catalogue to "
+        "be used.",
+    )
     upload_workers: int = Field(2, ge=1, description="Processes that read uploaded files.")

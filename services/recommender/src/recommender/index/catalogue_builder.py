@@ -89,7 +89,7 @@ class CatalogueBuilder:
         self._dead: set[int] = set()
         # Shared with readers as it grows; an id found here may be gone, `row_of` decides.
         self.pages: dict[str, str] = {}
-        self._at_page: dict[str, set[str]] = {}
+        self._sharing: dict[str, set[str]] = {}  # the assets of each page that has more than one
         self._vectors = _Column(np.float32, dimension)
         self._has_vector = _Column(np.bool_)
         self._approved = _Column(np.bool_)
@@ -99,9 +99,8 @@ class CatalogueBuilder:
         self._stage = _Column(np.float32, len(STAGES))
         self._change = _Column(np.int64)
         self._keys: list[str] = []
-        self._tag_rows: dict[str, dict[str, list[int]]] = {name: {} for name in TAG_FIELDS}
-        self._tag_arrays: dict[str, dict[str, NDArray[np.int32]]] = {name: {} for name in TAG_FIELDS}
-        self._touched_tags: set[tuple[str, str]] = set()
+        self._tag_rows: dict[str, dict[str, NDArray[np.int32]]] = {name: {} for name in TAG_FIELDS}
+        self._new_tag_rows: dict[str, dict[str, list[int]]] = {name: {} for name in TAG_FIELDS}
 
     @property
     def needs_compaction(self) -> bool:
@@ -112,12 +111,14 @@ class CatalogueBuilder:
         if row is not None:
             self._dead.add(row)
             key = self._keys[row]
-            others = self._at_page[key]
+            others = self._sharing.get(key)
+            if others is None:
+                del self.pages[key]
+                return
             others.remove(asset_id)
-            if others:
-                self.pages[key] = min(others)
-            else:
-                del self.pages[key], self._at_page[key]
+            self.pages[key] = min(others)
+            if len(others) == 1:
+                del self._sharing[key]
 
     def put(self, new: AssetRow) -> None:
         """Append the asset's new row; the one it had is dead from now on."""
@@ -125,8 +126,7 @@ class CatalogueBuilder:
         row = len(self._cards)
         self._row_of[new.card.asset_id] = row
         key = url_key(new.card.url)
-        self._at_page.setdefault(key, set()).add(new.card.asset_id)
-        self.pages[key] = min(self._at_page[key])
+        self._live_at(key, new.card.asset_id)
         self._cards.append(new.card)
         self._keys.append(key)
         usable = new.vector is not None and len(new.vector) == self.dimension
@@ -141,15 +141,28 @@ class CatalogueBuilder:
         self._change.append(new.change)
         self._tag(row, new.card)
 
+    def _live_at(self, key: str, asset_id: str) -> None:
+        first = self.pages.setdefault(key, asset_id)
+        if first != asset_id:
+            others = self._sharing.setdefault(key, {first})
+            others.add(asset_id)
+            self.pages[key] = min(others)
+
     def _tag(self, row: int, card: AssetCard) -> None:
         for name in TAG_FIELDS:
             for value in _values(card, name):
-                self._tag_rows[name].setdefault(value, []).append(row)
-                self._touched_tags.add((name, value))
+                self._new_tag_rows[name].setdefault(value, []).append(row)
+
+    def renumbered(self) -> NDArray[np.int64]:
+        """int64 [rows]: each row's place among the living ones, -1 for a dead one."""
+        places = np.full(len(self._cards), -1, dtype=np.int64)
+        living = np.sort(np.fromiter(self._row_of.values(), dtype=np.int64, count=len(self._row_of)))
+        places[living] = np.arange(len(living))
+        return places
 
     def living(self) -> LivingRows:
         """A copy of the living rows, in the order in which they came."""
-        rows = np.array(sorted(self._row_of.values()), dtype=np.int64)
+        rows = np.flatnonzero(self.renumbered() >= 0)
 
         def taken(column: _Column) -> NDArray[Any]:
             return column.view()[rows]
@@ -185,17 +198,19 @@ class CatalogueBuilder:
             (self._change, living.change),
         ):
             column.extend(values)
-        for row, (card, key) in enumerate(zip(self._cards, self._keys, strict=True)):
-            self._at_page.setdefault(key, set()).add(card.asset_id)
-            self._tag(row, card)
-        self.pages.update((key, min(ids)) for key, ids in self._at_page.items())
+        for asset_id, key in zip(self._row_of, self._keys, strict=True):
+            self._live_at(key, asset_id)
+        self._tag_rows = {name: _tagged(self._cards, name) for name in TAG_FIELDS}
 
     def publish(self, revision: int) -> Catalogue:
         alive = np.array(self._alive.view(), dtype=np.bool_)
         alive[list(self._dead)] = False
-        for name, value in self._touched_tags:
-            self._tag_arrays[name][value] = np.array(self._tag_rows[name][value], dtype=np.int32)
-        self._touched_tags.clear()
+        for name, added in self._new_tag_rows.items():
+            tagged = self._tag_rows[name]
+            for value, rows in added.items():
+                new = np.array(rows, dtype=np.int32)
+                tagged[value] = np.concatenate([tagged[value], new]) if value in tagged else new
+            added.clear()
         return Catalogue(
             revision=revision,
             model_id=self.model_id,
@@ -210,7 +225,7 @@ class CatalogueBuilder:
             published_at=np.asarray(self._published_at.view(), dtype=np.float64),
             stage=np.asarray(self._stage.view(), dtype=np.float32),
             group=_groups(self._cards, self._row_of),
-            tag_rows={name: dict(arrays) for name, arrays in self._tag_arrays.items()},
+            tag_rows={name: dict(arrays) for name, arrays in self._tag_rows.items()},
         )
 
 
@@ -219,6 +234,25 @@ def _values(card: AssetCard, name: str) -> Sequence[str]:
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else value
+
+
+def _tagged(cards: Sequence[AssetCard], name: str) -> dict[str, NDArray[np.int32]]:
+    """The rows that carry each value of a field, ascending. Assets with the same values go together."""
+    number_of: dict[object, int] = {}
+    sample: list[AssetCard] = []
+    numbers = np.empty(len(cards), dtype=np.int64)
+    for row, card in enumerate(cards):
+        number = number_of.setdefault(getattr(card, name), len(sample))
+        if number == len(sample):
+            sample.append(card)
+        numbers[row] = number
+    order = np.argsort(numbers, kind="stable").astype(np.int32)
+    parts: dict[str, list[NDArray[np.int32]]] = {}
+    ends = np.cumsum(np.bincount(numbers, minlength=len(sample)))
+    for card, rows in zip(sample, np.split(order, ends[:-1]), strict=True):
+        for value in _values(card, name):
+            parts.setdefault(value, []).append(rows)
+    return {value: np.sort(np.concatenate(rows)) for value, rows in parts.items()}
 
 
 def _groups(cards: Sequence[AssetCard], row_of: dict[str, int]) -> NDArray[np.int32]:

@@ -96,7 +96,7 @@ class CatalogueMeters:
         self.build_seconds: Histogram = metrics.histogram(
             "index_build_seconds",
             "Time to build the index anew, or to apply changes to it.",
-            [Label("kind", ("full", "changes"))],
+            [Label("kind", ("full", "changes", "approximate"))],
             buckets=_LONG,
         )
         self.search_seconds: Histogram = metrics.histogram(
@@ -105,6 +105,16 @@ class CatalogueMeters:
         self.recall: Gauge = metrics.gauge(
             "index_recall_ratio",
             "Share of the exact 10 nearest that a search finds, asked by a canary now and then.",
+        )
+        self.built_recall: Gauge = metrics.gauge(
+            "index_built_recall_ratio",
+            "The same, measured when the approximate index was built or restored; 1 while search is exact.",
+        )
+        self.approximate_assets: Gauge = metrics.gauge(
+            "index_approximate_assets", "Rows that an approximate index holds; 0 while search is exact."
+        )
+        self.index_bytes: Gauge = metrics.gauge(
+            "index_approximate_bytes", "Memory of the approximate index; 0 while search is exact."
         )
 
 

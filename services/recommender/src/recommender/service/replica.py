@@ -7,18 +7,21 @@ acknowledged, with no message between replicas.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from recommender.domain.catalogue import Catalogue
-from recommender.index.catalogue_builder import AssetRow, CatalogueBuilder
-from recommender.index.segmented import SegmentedIndex
+from recommender.index.approximate import FEW, ApproximateIndex, KeptIndex, kept, restored
+from recommender.index.catalogue_builder import AssetRow, CatalogueBuilder, LivingRows
+from recommender.index.catalogue_index import CatalogueIndex
 from recommender.index.snapshot import SnapshotMark
 from recommender.service.asset_stages import AssetStageEstimator
 from recommender.service.meters import CatalogueMeters
@@ -39,7 +42,7 @@ class Snapshot:
     """What one request works on from beginning to end."""
 
     catalogue: Catalogue
-    index: SegmentedIndex
+    index: CatalogueIndex
     stages_read_text: bool
     pages: Mapping[str, str]
 
@@ -59,12 +62,16 @@ class CatalogueReplica:
         load_prototypes: LoadPrototypes,
         meters: CatalogueMeters,
         snapshots: SnapshotKeeper | None = None,
+        *,
+        few: int = FEW,
     ) -> None:
+        """`few`: so many eligible assets are searched exactly, also with an approximate index."""
         self._engine = engine
         self._estimator_of = estimator_of
         self._load_prototypes = load_prototypes
         self._meters = meters
         self._snapshots = snapshots
+        self._few = few
         self._lock = threading.Lock()
         self._log = logs.get("recommender")
         self._estimator = estimator_of(None)
@@ -82,7 +89,7 @@ class CatalogueReplica:
         """The newest picture; before the first load it is empty."""
         if self._snapshot is None:
             empty = CatalogueBuilder(_DEFAULT_DIMENSION, None).publish(-1)
-            return Snapshot(empty, SegmentedIndex.empty(_DEFAULT_DIMENSION), False, {})
+            return Snapshot(empty, CatalogueIndex.empty(_DEFAULT_DIMENSION), False, {})
         return self._snapshot
 
     def ensure(self, connection: sa.Connection, revision: int, live_model: str | None) -> Snapshot:
@@ -94,7 +101,7 @@ class CatalogueReplica:
         return self.catch_up(connection)
 
     def catch_up(self, connection: sa.Connection | None = None, *, anew: bool = False) -> Snapshot:
-        """Apply every change since the last snapshot; a new model or many dead rows build it anew."""
+        """Apply every change since the last snapshot; a new model loads everything anew."""
         if connection is None:
             with self._engine.connect() as own:
                 return self.catch_up(own, anew=anew)
@@ -105,12 +112,7 @@ class CatalogueReplica:
                 self.confirmed_at = time.monotonic()
                 return current
             builder, estimator = self._builder, self._estimator
-            if (
-                anew
-                or current is None
-                or current.catalogue.model_id != live_model
-                or builder.needs_compaction
-            ):
+            if anew or current is None or current.catalogue.model_id != live_model:
                 current = None
                 # A large catalogue is read at once and worked on for longer than a transaction may idle.
                 connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -118,12 +120,17 @@ class CatalogueReplica:
                 builder = CatalogueBuilder(_dimension_of(connection, live_model), live_model)
             started = time.perf_counter()
             since = -1 if current is None else current.catalogue.revision
-            if self._snapshot is None and self._snapshots is not None:
-                since = self._fill(builder, estimator, connection, revision)
-            count = _apply(changes_since(connection, since, live_model), builder, estimator)
+            approximate: ApproximateIndex | None = None
+            with _loading() if current is None else nullcontext():
+                if self._snapshot is None and self._snapshots is not None:
+                    since, approximate = self._fill(builder, estimator, connection, revision)
+                count = _apply(changes_since(connection, since, live_model), builder, estimator)
             catalogue = builder.publish(revision)
-            grown = SegmentedIndex.empty(builder.dimension) if current is None else current.index
-            index = grown.grown_to(catalogue.vectors)
+            grown = CatalogueIndex.empty(builder.dimension) if current is None else current.index
+            if approximate is None:
+                index = grown.grown_to(catalogue.vectors)
+            else:
+                index = grown.resting_on(approximate, catalogue.vectors)
             # Kept only now: a load that breaks off in the middle must leave what was there.
             self._builder, self._estimator = builder, estimator
             self._snapshot = Snapshot(catalogue, index, estimator.reads_text, builder.pages)
@@ -140,30 +147,90 @@ class CatalogueReplica:
         estimator: AssetStageEstimator,
         connection: sa.Connection,
         revision: int,
-    ) -> int:
-        """The first load starts from a snapshot if there is one that fits. → the revision to go on from."""
+    ) -> tuple[int, ApproximateIndex | None]:
+        """The first load starts from a snapshot if there is one that fits.
+
+        → (the revision to go on from, the approximate index over its rows if it has one).
+        """
         assert self._snapshots is not None
         found = self._snapshots.load(
             connection, revision, builder.model_id, builder.dimension, estimator.fingerprint
         )
         if found is None:
-            return -1
-        builder.fill(found[1])
-        return found[0]
+            return -1, None
+        revision, rows, index = found
+        builder.fill(rows)
+        return revision, None if index is None else self._restored(index, rows)
+
+    def _restored(self, index: KeptIndex, rows: LivingRows) -> ApproximateIndex | None:
+        """Without it search is exact until one is built."""
+        try:
+            return restored(index, rows.vectors, few=self._few)
+        except RuntimeError as error:
+            self._log.warning("index_not_restored", error=str(error)[:200])
+            return None
+
+    def building_ground(self) -> tuple[object, Snapshot]:
+        """→ (token for `adopt`, what is served now): what an index can be built on, beside the requests."""
+        with self._lock:
+            return self._builder, self.snapshot
+
+    def adopt(self, token: object, approximate: ApproximateIndex) -> bool:
+        """Serve with this index from now on, and exactly over what came since. → False where the rows that it
+        was built on are no longer those that are served.
+        """
+        with self._lock:
+            current = self._snapshot
+            if current is None or token is not self._builder:
+                return False
+            index = current.index.resting_on(approximate, current.catalogue.vectors)
+            self._snapshot = replace(current, index=index)
+            return True
+
+    def compact(self) -> None:
+        """Drop dead rows if there are many: renumbered beside the requests, which wait only for the end."""
+        with self._lock:
+            builder, current = self._builder, self._snapshot
+            if current is None or not builder.needs_compaction:
+                return
+            rows, numbers = builder.living(), builder.renumbered()
+        fresh = CatalogueBuilder(builder.dimension, builder.model_id)
+        fresh.fill(rows)
+        served = current.index.approximate
+        approximate = None if served is None else restored(kept(served, numbers), rows.vectors, few=self._few)
+        with self._engine.connect() as connection, self._lock:
+            revision, live_model = read_head(connection)
+            if self._builder is not builder or live_model != builder.model_id:
+                return
+            changes = changes_since(connection, current.catalogue.revision, live_model)
+            _apply(changes, fresh, self._estimator)
+            catalogue = fresh.publish(revision)
+            index = CatalogueIndex.empty(fresh.dimension)
+            if approximate is None:
+                index = index.grown_to(catalogue.vectors)
+            else:
+                index = index.resting_on(approximate, catalogue.vectors)
+            self._builder = fresh
+            self._snapshot = Snapshot(catalogue, index, current.stages_read_text, fresh.pages)
+        self._log.info("catalogue_compacted", rows=len(catalogue), before=len(numbers))
 
     def write_snapshot(self) -> None:
         """Keep what is served now for the next start, unless it is kept already. Raises OSError."""
         if self._snapshots is None or self._snapshot is None:
             return
         with self._lock:
-            served = self._snapshot.catalogue
+            served, approximate = self._snapshot.catalogue, self._snapshot.index.approximate
             mark = SnapshotMark(
-                served.revision, served.model_id, self._builder.dimension, self._estimator.fingerprint
+                served.revision,
+                served.model_id,
+                self._builder.dimension,
+                self._estimator.fingerprint,
+                0 if approximate is None else approximate.rows,
             )
             if self._snapshots.is_written(mark):
                 return
-            rows = self._builder.living()
-        self._snapshots.write(mark, rows)
+            rows, numbers = self._builder.living(), self._builder.renumbered()
+        self._snapshots.write(mark, rows, None if approximate is None else kept(approximate, numbers))
 
     def estimator_of(self, model_id: str) -> AssetStageEstimator:
         """The estimator for vectors of this model: the one in use, or, for another model, one made for it."""
@@ -198,6 +265,20 @@ class CatalogueReplica:
         except UpstreamUnavailable:
             self._log.warning("prototypes_missing", model=live_model)
             return self._estimator_of(None)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Without the collector of cycles: none are made, and it would look through the growing rows again and
+    again, for a third of the time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _is_as_new(snapshot: Snapshot, revision: int, live_model: str | None) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from recommender.index.approximate import KeptIndex
 from recommender.index.catalogue_builder import LivingRows
 from recommender.index.snapshot import (
     SnapshotMark,
@@ -29,14 +30,14 @@ class SnapshotKeeper:
 
     def load(
         self, connection: sa.Connection, revision: int, model_id: str | None, dimension: int, fingerprint: str
-    ) -> tuple[int, LivingRows] | None:
-        """Rows and the revision to catch up from; one that does not fit is thrown away, and said so."""
+    ) -> tuple[int, LivingRows, KeptIndex | None] | None:
+        """The revision to catch up from, rows and index; what does not fit is thrown away, and said so."""
         started = time.perf_counter()
         try:
             found = read_snapshot(self._folder, model_id, dimension, fingerprint)
             if found is None:
                 return None
-            mark, rows = found
+            mark, rows, index = found
             _require_same_catalogue(connection, mark, rows, revision)
         except SnapshotUnusable as error:
             self._log.warning("snapshot_thrown_away", reason=str(error), folder=str(self._folder))
@@ -45,15 +46,15 @@ class SnapshotKeeper:
         self._written = mark
         seconds = round(time.perf_counter() - started, 3)
         self._log.info("snapshot_loaded", assets=len(rows.cards), revision=mark.revision, seconds=seconds)
-        return mark.revision, rows
+        return mark.revision, rows, index
 
     def is_written(self, mark: SnapshotMark) -> bool:
         return self._written == mark
 
-    def write(self, mark: SnapshotMark, rows: LivingRows) -> None:
+    def write(self, mark: SnapshotMark, rows: LivingRows, index: KeptIndex | None) -> None:
         """Raises OSError: the loop that calls says so and tries again."""
         started = time.perf_counter()
-        size = write_snapshot(self._folder, mark, rows)
+        size = write_snapshot(self._folder, mark, rows, index)
         self._written = mark
         seconds = round(time.perf_counter() - started, 3)
         self._log.info(
