@@ -20,6 +20,8 @@ from foreword_dev.chaos.ledger import Ledger
 _HOLD_SECONDS = 3.0
 _JUMPS = (45, -45, 3_600, -3_600, 26 * 3_600, -26 * 3_600)
 _AIM_SECONDS = 5.0
+_BACK_SECONDS = 10.0
+_OTHER_GATEWAY = {"gateway-1": "gateway-2", "gateway-2": "gateway-1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +110,14 @@ class Faults:
     def _carry_out(self, one: Planned) -> None:
         members = self.cluster.members
         name = one.name
-        if name in members:
+        victim = name.removeprefix("a worker of ")
+        if victim in _OTHER_GATEWAY and not self._is_back(_OTHER_GATEWAY[victim]):
+            # With both gone nobody answers, which needs no proof; the kill goes elsewhere.
+            members["recommender-1"].kill()
+        elif name in members:
             members[name].kill()
-        elif name.startswith("a worker of "):
-            members[name.removeprefix("a worker of ")].kill_worker()
+        elif victim in members:
+            members[victim].kill_worker()
         elif name == "postgres":
             self.cluster.postgres.kill()
         elif name == "a database process":
@@ -120,6 +126,14 @@ class Faults:
             self._kill_recommenders()
         else:
             _MORE[name](self)
+
+    def _is_back(self, name: str) -> bool:
+        deadline = time.monotonic() + _BACK_SECONDS
+        while not self.cluster.members[name].is_ready():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
 
     def _kill_recommenders(self) -> None:
         for name in ("recommender-1", "recommender-2"):
