@@ -68,21 +68,25 @@ class Member:
                 start_new_session=True,
             )
 
-    def kill(self) -> None:
-        """`kill -9` of gunicorn and its workers at once."""
+    def kill(self) -> bool:
+        """`kill -9` of gunicorn and its workers at once. → whether there was anything to kill."""
         doomed = self.process  # it may be another one as soon as this has ended
-        if doomed is not None and doomed.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(doomed.pid, signal.SIGKILL)
-            doomed.wait(10)
+        if doomed is None or doomed.poll() is not None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(doomed.pid, signal.SIGKILL)
+        doomed.wait(10)
+        return True
 
-    def kill_worker(self) -> None:
-        """`kill -9` of the worker alone: its parent starts another."""
+    def kill_worker(self) -> bool:
+        """`kill -9` of the worker alone: its parent starts another. → whether there was one."""
         if self.process is None:
-            return
+            return False
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.process.pid).children():
                 child.kill()
+                return True
+        return False
 
     def set_clock(self, seconds: float) -> None:
         """Wrong by so many seconds, where this one's clock can be set; 0 is the true time."""

@@ -104,7 +104,6 @@ class Faults:
             told(f"{time.monotonic() - began:7.1f} s  {one.name}")
             self._carry_out(one)
             self.done[one.name] += 1
-            self.kills += one.kills
         time.sleep(max(0.0, began + seconds - time.monotonic()))
 
     def _carry_out(self, one: Planned) -> None:
@@ -113,15 +112,15 @@ class Faults:
         victim = name.removeprefix("a worker of ")
         if victim in _OTHER_GATEWAY and not self._is_back(_OTHER_GATEWAY[victim]):
             # With both gone nobody answers, which needs no proof; the kill goes elsewhere.
-            members["recommender-1"].kill()
+            self.kills += members["recommender-1"].kill()
         elif name in members:
-            members[name].kill()
+            self.kills += members[name].kill()
         elif victim in members:
-            members[victim].kill_worker()
+            self.kills += members[victim].kill_worker()
         elif name == "postgres":
-            self.cluster.postgres.kill()
+            self.kills += self.cluster.postgres.kill()
         elif name == "a database process":
-            self.cluster.postgres.kill_backend(self.rng)
+            self.kills += self.cluster.postgres.kill_backend(self.rng)
         elif name == "both recommenders":
             self._kill_recommenders()
         else:
@@ -137,7 +136,7 @@ class Faults:
 
     def _kill_recommenders(self) -> None:
         for name in ("recommender-1", "recommender-2"):
-            self.cluster.members[name].kill()
+            self.kills += self.cluster.members[name].kill()
 
     def in_import(self) -> None:
         if self.ledger.importing.wait(_AIM_SECONDS):
@@ -149,7 +148,8 @@ class Faults:
         deadline = time.monotonic() + _AIM_SECONDS
         while time.monotonic() < deadline and not list(self.cluster.snapshots.glob(".catalogue*")):
             time.sleep(0.0005)
-        self.cluster.members[self.rng.choice(("recommender-1", "recommender-2"))].kill()
+        victim = self.rng.choice(("recommender-1", "recommender-2"))
+        self.kills += self.cluster.members[victim].kill()
 
     def re_embedding(self) -> None:
         self.change_model()

@@ -71,8 +71,11 @@ class ChaosPostgres:
         except psutil.NoSuchProcess:
             return []
 
-    def kill(self) -> None:
-        """`kill -9` of all of it at once, as when the machine loses its power (but for the page cache)."""
+    def kill(self) -> bool:
+        """`kill -9` of all of it at once, as when the machine loses its power (but for the page cache).
+
+        → whether there was anything to kill.
+        """
         postmaster = self._process  # it may be another one as soon as this has ended
         doomed = self.processes()
         for process in doomed:
@@ -80,12 +83,14 @@ class ChaosPostgres:
         if postmaster is not None:
             postmaster.wait(10)
         psutil.wait_procs(doomed, timeout=10)
+        return bool(doomed)
 
-    def kill_backend(self, rng: random.Random) -> None:
+    def kill_backend(self, rng: random.Random) -> bool:
         """`kill -9` of one of its processes: the postmaster ends all others and recovers."""
         children = self.processes()[1:]
         if children:
             _signal(rng.choice(children), signal.SIGKILL)
+        return bool(children)
 
     def stop(self) -> None:
         if self._process is not None and self.alive:
