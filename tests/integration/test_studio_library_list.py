@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 from urllib.parse import urlencode
 
@@ -47,3 +48,42 @@ def test_filters_are_those_of_the_api_and_hold_for_drafts_too(recommender: Rig) 
     for wrong in ("filter=5", "filter={", 'filter={"must":[{"field":"money"}]}', "page_token=x"):
         assert rig.client.get(f"/internal/assets?{wrong}").status_code == 400, wrong
     assert rig.client.get("/internal/assets?status=lost").status_code == 422
+
+
+def test_a_list_makes_drafts_whatever_its_columns_are_called(recommender: Rig) -> None:
+    rig = recommender
+    rig.put("live", title="On the air")
+    head = b"Asset ID,title,url,Status*,status\n"
+    row = b"%s,T,https://a.example/%s,approved,approved\n"
+    data = head + row % (b"live", b"l") + row % (b"fresh", b"f") + b",no id,https://a.example/n,,\n"
+
+    def sent(query: str = "") -> list[tuple[str | None, str, str | None]]:
+        answer = rig.client.post(f"/internal/assets:import{query}", data=data, content_type="text/csv")
+        assert answer.status_code == 200
+        return [(r.get("id"), r["result"], r.get("code")) for r in answer.get_json()["results"]]
+
+    assert sent() == [
+        ("live", "failed", "asset_exists"),
+        ("fresh", "stored", None),
+        (None, "failed", "id_missing"),
+    ]
+    assert rig.client.get("/v1/assets/live").get_json()["status"] == "approved"
+    assert rig.client.get("/v1/assets/fresh").get_json()["status"] == "draft"
+    assert sent("?replace=true")[0] == ("live", "stored", None)
+    assert rig.client.get("/v1/assets/live").get_json()["status"] == "draft"
+
+
+def test_a_file_does_not_put_itself_on_the_air(recommender: Rig) -> None:
+    text = b"---\nstatus: approved\ntitle: Bold\n---\n\n# Bold\n\nA text that says it is approved already.\n"
+    form = {"files": (io.BytesIO(text), "bold.md"), "base_url": "https://a.example", "status": "draft"}
+    rig = recommender
+    for data in (form, {**form, "files": (io.BytesIO(text), "bold.md")}):
+        answer = rig.client.post(
+            "/v1/assets:upload",
+            data=data,
+            content_type="multipart/form-data",
+            headers={"If-None-Match": "*"},
+        )
+    assert rig.client.get("/v1/assets/bold").get_json()["status"] == "draft"
+    again = answer.get_json()["results"][0]
+    assert (again["code"], again["id"]) == ("asset_exists", "bold")

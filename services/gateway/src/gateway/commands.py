@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from gateway.keys import (
     user_token,
 )
 from gateway.store.migrate import require_known_schema
+from gateway.studio.audit import AuditLog, Note
 from gateway.studio.commands import studio
 from servicekit.cli import UserError
 from servicekit.database import SchemaUnknown, create_engine
@@ -51,13 +54,20 @@ def keys() -> None:
 
 @contextmanager
 def _store(url: str) -> Iterator[DatabaseKeySource]:
+    with _book(url) as (store, _):
+        yield store
+
+
+@contextmanager
+def _book(url: str) -> Iterator[tuple[DatabaseKeySource, AuditLog]]:
+    """The keys, and the log in which every change of them stands."""
     try:
         engine = create_engine(url, pool_size=1, application_name="foreword-keys")
     except ValueError as error:
         raise UserError(str(error)) from error
     try:
         require_known_schema(engine)
-        yield DatabaseKeySource(engine)
+        yield DatabaseKeySource(engine), AuditLog(engine)
     except (SchemaUnknown, Unavailable) as error:
         raise UserError(str(error)) from error
     except sa.exc.OperationalError as error:
@@ -88,8 +98,9 @@ def create(
         text, key = make_key(KeyKind(kind), name=name, scopes=wanted, origins=origins, now=datetime.now(UTC))
     except KeyInvalid as error:
         raise UserError(str(error)) from error
-    with _store(database_url) as store:
+    with _book(database_url) as (store, audit):
         store.add(key)
+        _note(audit, "key.issued", key.key_id, f"Issued the {key.kind.value} key “{key.name}”")
     if as_json:
         _write_json({"key": text, **_document(key)})
         return
@@ -135,9 +146,10 @@ def revoke(key_id: str, database_url: str) -> None:
     """Revoke a key by its id (key_…); it is refused within two seconds."""
     if key_id.startswith("fw_"):
         raise UserError("Give the key's id (key_…, see `foreword keys list`), not the key itself.")
-    with _store(database_url) as store:
+    with _book(database_url) as (store, audit):
         if not store.revoke(key_id, now=datetime.now(UTC)):
             raise UserError(f"There is no key {key_id}.")
+        _note(audit, "key.revoked", key_id, "Revoked the key")
     click.echo(f"{key_id} is revoked.")
 
 
@@ -164,6 +176,18 @@ def development(path: Path, database_url: str) -> None:
     with _store(database_url):
         ensure_development_keys(database_url, path)
     click.echo(f"Keys for development are in {path}.")
+
+
+def _note(audit: AuditLog, action: str, key_id: str, summary: str) -> None:
+    who = f"command line ({_system_user()})"
+    audit.add([Note(datetime.now(UTC), None, who, action, ("key", key_id), summary)])
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"user {os.getuid()}"
 
 
 def _document(key: ApiKey) -> dict[str, object]:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from werkzeug.datastructures import MultiDict
 
 from gateway.studio import charts, display
-from gateway.studio.drafted_rows import as_drafts, identifiers
+from gateway.studio.drafted_rows import as_drafts
 from gateway.studio.editing import fields_of, read_tags
 from gateway.studio.goals import MARKETING, OPERATIONS, Counted, OwnFigures, Past
 from gateway.studio.library_filters import asked_for, choices, filter_of, narrows
@@ -38,23 +38,22 @@ def rows(data: bytes) -> list[list[str]]:
 def test_every_row_of_a_list_becomes_a_draft(separator: str) -> None:
     plain = ["title,url,status", "A,https://a.example,approved", "B,https://b.example,archived", ""]
     data = "\r\n".join(plain).replace(",", separator).encode("utf-8-sig")
-    made, media_type = as_drafts(data)
+    made, media_type = as_drafts(data, most_rows=9)
     assert media_type == "text/csv"
     assert [row[2] for row in rows(made)] == ["status", "draft", "draft"]
-    added, _ = as_drafts(b'title,url\n"a, b",https://a.example\nshort\n')
+    added, _ = as_drafts(b'title,url\n"a, b",https://a.example\nshort\n', most_rows=9)
     assert rows(added)[1:] == [["a, b", "https://a.example", "draft"], ["short", "", "draft"]]
-
-
-def test_the_ids_of_a_list_are_known_before_it_is_sent() -> None:
-    data = "title; ID ;url\nA; guide;https://a.example\nB;;https://b.example\nC;guide;x\nshort\nD;map;y\n"
-    assert identifiers(data.encode("utf-8-sig")) == ["guide", "map"]
-    assert identifiers(b"title,url\nA,https://a.example\n") == []
 
 
 def test_what_is_no_list_says_so() -> None:
     for data in (b"", b"title,url\n", b"\n\n"):
         with pytest.raises(BadRequest):
-            as_drafts(data)
+            as_drafts(data, most_rows=9)
+
+
+def test_a_list_that_is_too_long_is_sent_elsewhere() -> None:
+    with pytest.raises(BadRequest, match="foreword import"):
+        as_drafts(b"title,url\na,b\nc,d\n", most_rows=1)
 
 
 def test_rules_survive_the_way_through_their_form() -> None:

@@ -46,13 +46,6 @@ class Catalogue:
     def asset(self, asset_id: str) -> Document:
         return self._get("studio_asset", f"/v1/assets/{segment(asset_id)}")
 
-    def exists(self, asset_id: str) -> bool:
-        try:
-            self.asset(asset_id)
-        except errors.NotFound:
-            return False
-        return True
-
     def search(self, text: str, count: int, filter_: Document | None = None) -> list[Document]:
         more = {"filter": orjson.dumps(filter_).decode()} if filter_ else {}
         found: list[Document] = self._get("studio_search", "/v1/search", q=text, count=count, **more)["items"]
@@ -100,17 +93,19 @@ class Catalogue:
         results: list[Document] = self._document(answer)["results"]
         return results[0]
 
-    def import_rows(self, data: bytes, media_type: str) -> list[Document]:
+    def import_drafts(self, data: bytes, media_type: str, *, replace: bool) -> list[Document]:
+        """Rows of assets, each stored as a draft. → one result a row; without `replace` none overwrites."""
         answer = self._send(
             "studio_import",
             "POST",
-            "/v1/assets:import",
+            f"/internal/assets:import?replace={str(replace).lower()}",
             data,
             {"Content-Type": media_type},
             seconds=self._settings.stream_timeout_seconds,
         )
         self._parts.fallback.forget_all()
-        return [orjson.loads(line) for line in answer.body.splitlines() if line.strip()]
+        results: list[Document] = self._document(answer)["results"]
+        return results
 
     def preview(self, fields: Document) -> Document | None:
         """What a draft looks like to Foreword; None where this recommender has no answer to that."""

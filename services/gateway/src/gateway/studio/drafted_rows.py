@@ -10,9 +10,16 @@ from servicekit.errors import BadRequest
 _SEPARATORS = ",;\t|"
 
 
-def as_drafts(data: bytes) -> tuple[bytes, str]:
-    """→ (the same rows with `status` draft, their media type). Raises `BadRequest` when it is no table."""
+def as_drafts(data: bytes, *, most_rows: int) -> tuple[bytes, str]:
+    """→ (the same rows with `status` draft, their media type). Raises `BadRequest` when it is no table.
+
+    The recommender makes them drafts once more, by what it makes of the column names.
+    """
     head, rows = _table(data)
+    if len(rows) > most_rows:
+        raise BadRequest(
+            f"A list of more than {most_rows:,} rows is for `foreword import`.", code="too_many_rows"
+        )
     names = _names(head)
     place = names.index("status") if "status" in names else len(names)
     out = io.StringIO()
@@ -22,16 +29,6 @@ def as_drafts(data: bytes) -> tuple[bytes, str]:
         padded = [*row, *[""] * (len(names) - len(row))]
         writer.writerow([*padded[:place], "draft", *padded[place + 1 :]])
     return out.getvalue().encode(), "text/csv"
-
-
-def identifiers(data: bytes) -> list[str]:
-    """The ids of its rows, each once, in their order. Raises `BadRequest` when it is no table."""
-    head, rows = _table(data)
-    names = _names(head)
-    if "id" not in names:
-        return []
-    place = names.index("id")
-    return list(dict.fromkeys(row[place].strip() for row in rows if len(row) > place and row[place].strip()))
 
 
 def _names(head: list[str]) -> list[str]:

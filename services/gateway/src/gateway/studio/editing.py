@@ -78,6 +78,25 @@ class Editing:
             "asset.deleted", ("asset", asset_id), f"Deleted “{before['title']}”", before=kept
         )
 
+    def replaceable(self, asset_id: str) -> Document:
+        """The asset that a draft may take the place of. Raises `Forbidden` when it is on the air."""
+        before = self._desk.catalogue.asset(asset_id)
+        self._may_set_status(before["status"], "draft")
+        return before
+
+    def replaced(self, before: Document, after: Document, summary: str) -> int | None:
+        """Note what an upload has overwritten. → the entry, or None when nothing differs."""
+        differing = [k for k in WRITTEN if _plain(before.get(k)) != _plain(after.get(k))]
+        if not differing:
+            return None
+        return self._desk.note(
+            "asset.changed",
+            ("asset", before["id"]),
+            summary,
+            before={k: before.get(k) for k in differing},
+            after={k: after.get(k) for k in differing},
+        )
+
     def undo(self, entry_id: int) -> str:
         """Put back what an entry changed. → what was done, in words. Raises `Unprocessable` if it cannot."""
         entry = self._desk.audit.find(entry_id)
@@ -129,7 +148,7 @@ class Editing:
     @staticmethod
     def _may_set_status(before: str, after: str) -> None:
         """What buyers see is an approver's to decide: putting something live, and taking it away."""
-        if "approved" in (before, after) and not me().role.may(Role.APPROVER):
+        if before != after and "approved" in (before, after) and not me().role.may(Role.APPROVER):
             raise Forbidden(
                 f"Changing {before} to {after} needs the role approver; yours is {me().role.value}."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import get_args
 
 from flask import Blueprint, Response, request
@@ -14,14 +15,16 @@ from recommender.api.requests import (
     text_parameter,
     whole_number,
 )
+from recommender.extraction.rows import read_rows
 from recommender.service.asset_records import document_of
+from recommender.service.importing import AssetImport
 from recommender.service.library import LibraryService
 from recommender.store.assets import AssetQuery
 from servicekit.errors import BadRequest, FieldProblem, Unprocessable
 from servicekit.wire import json_response
 
 
-def blueprint(library: LibraryService) -> Blueprint:
+def blueprint(library: LibraryService, imports: AssetImport) -> Blueprint:
     routes = Blueprint("library", __name__)
 
     @routes.get("/internal/assets")
@@ -53,5 +56,12 @@ def blueprint(library: LibraryService) -> Blueprint:
     @routes.get("/internal/asset-tags")
     def tags() -> Response:
         return json_response(library.tags(whole_number(request, "most", 50, 1, 500)))
+
+    @routes.post("/internal/assets:import")
+    def import_drafts() -> Response:
+        """A list from the content team: every row becomes a draft, and overwrites nothing unless asked to."""
+        rows = read_rows(io.BytesIO(request.get_data()), request.content_type)
+        results = imports.run_as_drafts(rows, replace=request.args.get("replace") == "true")
+        return json_response({"results": [one.model_dump(exclude_none=True) for one in results]})
 
     return routes

@@ -94,6 +94,9 @@ class AssetService:
     def get(self, asset_id: str) -> Written:
         return self._written(asset_id, created=False)
 
+    def exists(self, asset_id: str) -> bool:
+        return self._find(asset_id) is not None
+
     def page(self, query: AssetQuery) -> tuple[list[AssetOutput], int, tuple[datetime, str] | None]:
         """→ (assets of the page, how many match in all, where the next page begins or None)."""
         snapshot = self._replica.snapshot

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class _Chunk:
     lines: tuple[int, ...]
 
 
+Judge = Callable[[AssetRecord | ImportResult], AssetRecord | ImportResult]
 Encoding = tuple[list[AssetRecord], Encoded | None]
 
 
@@ -44,9 +46,25 @@ class AssetImport:
 
     def run(self, rows: Iterable[Row]) -> Iterator[ImportResult]:
         """One result a row, in order. What was answered is committed: go on from there if it breaks off."""
+        return self._run(rows, lambda read: read)
+
+    def run_as_drafts(self, rows: Iterable[Row], *, replace: bool) -> Iterator[ImportResult]:
+        """The same, with every asset a draft, whatever its row says, and none overwritten unless asked to."""
+
+        def judge(read: AssetRecord | ImportResult) -> AssetRecord | ImportResult:
+            if isinstance(read, ImportResult):
+                return read
+            if not replace and self._assets.exists(read.asset_id):
+                told = f"There is an asset {read.asset_id} already."
+                return ImportResult(id=read.asset_id, result="failed", code="asset_exists", detail=told)
+            return dataclasses.replace(read, status="draft")
+
+        return self._run(rows, judge)
+
+    def _run(self, rows: Iterable[Row], judge: Judge) -> Iterator[ImportResult]:
         waiting: deque[tuple[_Chunk, Future[Encoding]]] = deque()
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="import-encode") as pool:
-            for chunk in _chunks(rows):
+            for chunk in _chunks(rows, judge):
                 waiting.append((chunk, pool.submit(self._assets.encode, chunk.records)))
                 if len(waiting) > _AHEAD:
                     yield from self._store(*waiting.popleft())
@@ -63,20 +81,20 @@ class AssetImport:
                 yield ImportResult(line=chunk.lines[result], id=record.asset_id, result=outcome.result)
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[_Chunk]:
+def _chunks(rows: Iterable[Row], judge: Judge) -> Iterator[_Chunk]:
     results: list[ImportResult | int] = []
     records: list[AssetRecord] = []
     lines: list[int] = []
     seen: set[str] = set()
     for row in rows:
-        read = read_asset_row(row)
+        read = judge(read_asset_row(row))
         # A later row about the same asset must be stored after this one, so it opens a new chunk.
         full = len(results) >= _CHUNK or (isinstance(read, AssetRecord) and read.asset_id in seen)
         if full:
             yield _Chunk(tuple(results), tuple(records), tuple(lines))
             results, records, lines, seen = [], [], [], set()
         if isinstance(read, ImportResult):
-            results.append(read)
+            results.append(read if read.line is not None else read.model_copy(update={"line": row.line}))
         else:
             results.append(len(records))
             records.append(read)

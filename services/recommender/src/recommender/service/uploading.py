@@ -78,7 +78,8 @@ class AssetUpload:
         try:
             outcome = self._assets.write([record_of(asset_id, fields)], expected)[0]
         except RevisionMismatch:
-            return _failed(file, "asset_exists", f"There is an asset {asset_id} already.")
+            failed = _failed(file, "asset_exists", f"There is an asset {asset_id} already.")
+            return failed.model_copy(update={"id": asset_id})
         except Unprocessable as error:
             return _failed(file, error.code, error.detail)
         except EquivalenceInvalid as error:
@@ -103,7 +104,10 @@ def _merge(
     base_url: str | None,
     status: str | None,
 ) -> dict[str, Any]:
-    """What the sender states over what the front matter says over what was read out of the file."""
+    """What the sender states over what the front matter says over what was read out of the file.
+
+    The status is the sender's to state: a file must not put itself on the air.
+    """
     front = {k: v for k, v in extracted.metadata.front_matter.items() if k in _FRONT_MATTER_FIELDS}
     published = extracted.metadata.published_at
     found: dict[str, Any] = {
@@ -114,9 +118,9 @@ def _merge(
         "url": extracted.metadata.url or _url_under(base_url, filename),
         "image_url": extracted.metadata.image_url,
         "publish_at": published,
-        "status": status,
     }
-    merged = {**{k: v for k, v in found.items() if v is not None}, **front, **stated}
+    asked = {} if status is None else {"status": status}
+    merged = {**{k: v for k, v in found.items() if v is not None}, **front, **asked, **stated}
     return {k: v for k, v in merged.items() if v is not None}
 
 

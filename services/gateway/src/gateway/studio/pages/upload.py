@@ -7,19 +7,20 @@ from werkzeug.wrappers import Response
 
 from gateway.studio.catalogue import Document
 from gateway.studio.desk import Desk, go
-from gateway.studio.drafted_rows import as_drafts, identifiers
-from gateway.studio.editing import WRITTEN, fields_of
+from gateway.studio.drafted_rows import as_drafts
+from gateway.studio.editing import WRITTEN, Editing, fields_of
 from gateway.studio.roles import Role, needs
 from gateway.studio.web_sources import WebFile
 from servicekit.errors import BadRequest, Conflict, ForewordError, NotFound, Unavailable, Unprocessable
 from servicekit.wire import json_response
 
 _MOST_LISTED = 50
-_MOST_CHECKED = 2_000
+_MOST_ROWS = 2_000
 
 
 def blueprint(desk: Desk) -> Blueprint:
     pages = Blueprint("upload", __name__)
+    editing = Editing(desk)
 
     @pages.get("/upload")
     @needs(Role.EDITOR)
@@ -99,22 +100,21 @@ def blueprint(desk: Desk) -> Blueprint:
             return make_response(render_template("upload_failed.html", name=url, problem=error.detail))
 
     def _read(name: str, data: bytes, media_type: str, url: str | None = None) -> str:
-        row = desk.catalogue.upload(
-            name,
-            data,
-            media_type or "application/octet-stream",
-            _base_url(request.form.get("base_url", "")),
-            url,
-            replace=_may_replace(),
-        )
-        if row.get("code") == "asset_exists":
-            row["detail"] += " Rename the file, or tick “Replace what is there” and send it again."
+        row = _send(name, data, media_type, url, replace=False)
+        before: Document | None = None
+        if row.get("code") == "asset_exists" and _may_replace():
+            before = editing.replaceable(row["id"])
+            row = _send(name, data, media_type, url, replace=True)
         if row["result"] == "failed":
-            return render_template(
-                "upload_failed.html", name=name, problem=row.get("detail") or "It could not be read."
-            )
+            problem = row.get("detail") or "It could not be read."
+            if row.get("code") == "asset_exists":
+                problem += " Rename the file, or tick “Replace what is there” and send it again."
+            return render_template("upload_failed.html", name=name, problem=problem)
         asset = row["asset"]
-        if row["result"] == "stored":
+        entry: int | None = None
+        if before is not None:
+            entry = editing.replaced(before, asset, f"Replaced by {name}, as a draft")
+        elif row["result"] == "stored":
             desk.note("asset.uploaded", ("asset", asset["id"]), f"Uploaded {name} as a draft")
         return render_template(
             "upload_row.html",
@@ -125,17 +125,33 @@ def blueprint(desk: Desk) -> Blueprint:
             warnings=row.get("warnings", []),
             fresh=True,
             unchanged=row["result"] == "unchanged",
+            replaced=entry,
+        )
+
+    def _send(name: str, data: bytes, media_type: str, url: str | None, *, replace: bool) -> Document:
+        return desk.catalogue.upload(
+            name,
+            data,
+            media_type or "application/octet-stream",
+            _base_url(request.form.get("base_url", "")),
+            url,
+            replace=replace,
         )
 
     def _rows(name: str, data: bytes) -> str:
-        if not _may_replace() and (known := _known(identifiers(data))):
-            shown = ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
-            raise Conflict(
-                f"There are assets already with the ids {shown}. Take these rows out, or tick “Replace what "
-                "is there” and send the file again.",
-                code="asset_exists",
-            )
-        results = desk.catalogue.import_rows(*as_drafts(data))
+        rows, media_type = as_drafts(data, most_rows=_MOST_ROWS)
+        results = desk.catalogue.import_drafts(rows, media_type, replace=False)
+        there = [str(row["id"]) for row in results if row.get("code") == "asset_exists"]
+        if there and _may_replace():
+            before = {asset_id: editing.replaceable(asset_id) for asset_id in there}
+            again = desk.catalogue.import_drafts(rows, media_type, replace=True)
+            results = [
+                new if old.get("code") == "asset_exists" else old
+                for old, new in zip(results, again, strict=False)
+            ]
+            for asset_id, was in before.items():
+                now = desk.catalogue.asset(asset_id)
+                editing.replaced(was, now, f"Replaced by a row of {name}, as a draft")
         stored = [r for r in results if r["result"] == "stored"]
         failed = [r for r in results if r["result"] == "failed"]
         if stored:
@@ -147,15 +163,8 @@ def blueprint(desk: Desk) -> Blueprint:
             failed=failed[:_MOST_LISTED],
             failures=len(failed),
             unchanged=len(results) - len(stored) - len(failed),
+            there=there and not _may_replace(),
         )
-
-    def _known(ids: list[str]) -> list[str]:
-        """Those of the ids that have an asset, which would go off the air as a draft."""
-        if len(ids) > _MOST_CHECKED:
-            raise BadRequest(
-                f"A list of more than {_MOST_CHECKED:,} rows is for `foreword import`.", code="too_many_rows"
-            )
-        return [id_ for id_ in ids if desk.catalogue.exists(id_)]
 
     def _likeness(asset: Document) -> Document:
         fields = {k: asset[k] for k in WRITTEN if asset.get(k) is not None}
