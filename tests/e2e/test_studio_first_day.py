@@ -40,7 +40,7 @@ def test_from_the_setup_link_to_the_first_recommendation(
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/studio/library")
-    page.get_by_role("main").get_by_role("link", name="Upload").click()
+    page.get_by_role("main").get_by_role("button", name="Upload").click()
     (tmp_path / "first-day-workshop.pptx").write_bytes(slide_deck())
     page.locator("input[type=file]").set_input_files(tmp_path / "first-day-workshop.pptx")
     card = page.locator(".file.ready")

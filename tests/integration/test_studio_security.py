@@ -7,16 +7,18 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
+from flask import Flask, g
 
 from gateway.app import create_app
 from gateway.studio.audit import AuditLog
+from gateway.studio.editing import Editing
 from gateway.studio.roles import Role, needed_by
 from gateway.studio.throttle import SignInThrottle
 from integration.studio_place import FORM, PASSWORD, Place, place, post, rules, token_on
-from servicekit.errors import Conflict, NotFound, TooManyRequests, Unprocessable
+from servicekit.errors import Conflict, Forbidden, NotFound, TooManyRequests, Unprocessable
 from unit.gateway.gateway_fixtures import stand_in, stand_in_server
 from unit.gateway.gateway_stand_in import StandIn
+from unit.gateway.gateway_stand_in import _asset as asset_document
 
 __all__ = ["place", "stand_in", "stand_in_server"]
 
@@ -68,6 +70,21 @@ def test_each_role_gets_as_far_as_its_own_pages(place: Place, stand_in: StandIn,
             assert answer.status_code not in (401, 403), (role, method, path, answer.text[:200])
         else:
             assert answer.status_code == 403, (role, method, path)
+
+
+def test_an_upload_takes_nothing_off_the_air_that_its_sender_may_not(place: Place, stand_in: StandIn) -> None:
+    fields = {"title": "Live", "url": "https://a.example", "status": "approved"}
+    stand_in.assets["live"] = {**asset_document("live", fields, 1), "status": "approved"}
+    editing = Editing(place.desk)
+    with place.studio.test_request_context():
+        g.user = place.desk.people.find_by_email(place.person(Role.EDITOR))
+        with pytest.raises(Forbidden, match="approver"):
+            editing.replaceable("live")
+        stand_in.assets["live"]["status"] = "draft"
+        assert editing.replaceable("live")["id"] == "live"
+        g.user = place.desk.people.find_by_email(place.person(Role.APPROVER))
+        stand_in.assets["live"]["status"] = "approved"
+        assert editing.replaceable("live")["id"] == "live"
 
 
 def test_a_form_without_its_token_changes_nothing(place: Place, stand_in: StandIn) -> None:
