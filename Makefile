@@ -41,6 +41,18 @@ fuzz: $(READY) ## Send generated requests to a running Foreword (KEY=…, SECOND
 	  --header "Authorization: Bearer $(KEY)" --phases coverage,fuzzing --max-time $(or $(SECONDS),3600) \
 	  --continue-on-failure --warnings off
 
+.PHONY: fuzz-parsers
+fuzz-parsers: $(READY) ## A million generated inputs against every parser of foreign bytes (CASES=…; goes on where it stopped)
+	$(BIN)/python tests/fuzz/fuzz_parsers.py --cases $(or $(CASES),1000000) --seconds $(or $(SECONDS),7200)
+
+.PHONY: hostile-uploads
+hostile-uploads: $(READY) ## Every hostile file against a running Foreword, also those that burn all their time
+	HOSTILE_UPLOADS=all $(BIN)/python -m pytest -q tests/e2e/test_hostile_uploads.py
+
+.PHONY: audit
+audit: $(READY) ## Known weaknesses in dependencies (pip-audit) and dangerous code of our own (bandit)
+	scripts/audit $(BIN)
+
 .PHONY: lint
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .

@@ -101,7 +101,7 @@ def _asked(request: Any, dice: Dice) -> None:
     "recommend_body",
     b'{"user_id":"u","count":5,"filter":{"must":[]}}',
     b'{"filter":' + b'{"a":' * 500 + b"1" + b"}" * 501,
-    weight=70,
+    weight=60,
 )
 def recommend_body(data: bytes) -> None:
     from contract.recommendations import RecommendationRequest
@@ -116,7 +116,7 @@ def recommend_body(data: bytes) -> None:
         assert error.status < 500
 
 
-@target("query_string", b"user_id=u&count=5&context.url=https%3A%2F%2Fe.example&filter=%7B%7D", weight=70)
+@target("query_string", b"user_id=u&count=5&context.url=https%3A%2F%2Fe.example&filter=%7B%7D", weight=60)
 def query_string(data: bytes) -> None:
     """What the widget, templates and mails put into the address."""
     from urllib.parse import parse_qsl

@@ -15,7 +15,7 @@ from fuzz.upload_targets import damaged
     b"https://www.example.com/feed",
     b"http://169.254.169.254/",
     b"https://[::ffff:127.0.0.1]/",
-    weight=60,
+    weight=120,
 )
 def outbound_url(data: bytes) -> None:
     import ipaddress
@@ -54,7 +54,7 @@ def outbound_url(data: bytes) -> None:
         return
 
 
-@target("feed", b"<rss><channel><item><link>https://e.example/a</link></item></channel></rss>", weight=10)
+@target("feed", b"<rss><channel><item><link>https://e.example/a</link></item></channel></rss>", weight=8)
 def feed(data: bytes) -> None:
     from gateway.studio.web_sources import _entries, _is_feed, _name
     from servicekit.errors import Unprocessable
@@ -107,7 +107,7 @@ def _good_snapshot() -> bytes:
     return (_snapshot_folder() / _NAME).read_bytes()
 
 
-@target("snapshot", b"\x00\x01\x02", b"\x01\x02", weight=30)
+@target("snapshot", b"\x00\x01\x02", b"\x01\x02", weight=20)
 def snapshot(data: bytes) -> None:
     """Damaged, and damaged with a checksum that fits all the same."""
     from recommender.index.snapshot import (
@@ -137,7 +137,7 @@ def snapshot(data: bytes) -> None:
     "sandbox_answer",
     b'{"extracted":{"metadata":{}},"fit":true}',
     b'{"error":{"code":"malformed","message":"m"},"fit":false}',
-    weight=40,
+    weight=60,
 )
 def sandbox_answer(data: bytes) -> None:
     """What a worker that a file has taken over might write into its pipe."""
@@ -155,7 +155,7 @@ def sandbox_answer(data: bytes) -> None:
         return
 
 
-@target("embeddings_request", b'{"input":["a"],"model":"m","encoding_format":"base64"}', weight=40)
+@target("embeddings_request", b'{"input":["a"],"model":"m","encoding_format":"base64"}', weight=60)
 def embeddings_request(data: bytes) -> None:
     from embedder.openai_shape import EmbeddingRequest
     from servicekit.errors import ForewordError

@@ -76,17 +76,17 @@ def _damaged_archive(good: bytes, dice: Dice) -> bytes:
             if name in chosen:
                 part = damaged(part, dice)
             if not (name in chosen and dice.below(10) == 0):
-                new.writestr(dice.text(("../" + name, name)) if dice.below(40) == 1 else name, part)
+                new.writestr((dice.text(("../" + name,)) or "_") if dice.below(40) == 1 else name, part)
     return out.getvalue()
 
 
-@target("upload_text", b"Plain words.\n\nMore of them.", b"\xff\xfeT\x00e\x00", weight=25)
+@target("upload_text", b"Plain words.\n\nMore of them.", b"\xff\xfeT\x00e\x00", weight=12)
 def upload_text(data: bytes) -> None:
     _extracted(data, "a.txt")
 
 
 @target(
-    "upload_markdown", b"# Title\n\n- one\n- two\n", b"---\ntitle: a\n---\nText", b"[a]: b\n" * 9, weight=25
+    "upload_markdown", b"# Title\n\n- one\n- two\n", b"---\ntitle: a\n---\nText", b"[a]: b\n" * 9, weight=12
 )
 def upload_markdown(data: bytes) -> None:
     _extracted(data, "a.md")
@@ -96,7 +96,7 @@ _TAGS = ("html", "head", "body", "article", "p", "h1", "div", "table", "tr", "td
          "title", "meta", "template", "select", "a", "b", "li", "ul", "pre", "plaintext", "frameset")  # fmt: skip
 
 
-@target("upload_html", b"<html><head><title>T</title></head><body><article><p>Words.</article>", weight=12)
+@target("upload_html", b"<html><head><title>T</title></head><body><article><p>Words.</article>", weight=6)
 def upload_html(data: bytes) -> None:
     if data[:1] == b"\x01":
         dice = Dice(data[1:])
@@ -118,17 +118,17 @@ def upload_html(data: bytes) -> None:
         _extracted(data, "a.html", "text/html")
 
 
-@target("upload_pdf", b"%PDF-1.7\n", b"\x01\x00", weight=8)
+@target("upload_pdf", b"%PDF-1.7\n", b"\x01\x00", weight=4)
 def upload_pdf(data: bytes) -> None:
     _extracted(damaged(_made()["pdf"], Dice(data[1:])) if data[:1] < b"\xc0" else data, "a.pdf")
 
 
-@target("upload_docx", b"PK\x03\x04", b"\x01\x00", weight=6)
+@target("upload_docx", b"PK\x03\x04", b"\x01\x00", weight=3)
 def upload_docx(data: bytes) -> None:
     _extracted(_damaged_archive(_made()["docx"], Dice(data)), "a.docx")
 
 
-@target("upload_pptx", b"PK\x03\x04", b"\x01\x00", weight=4)
+@target("upload_pptx", b"PK\x03\x04", b"\x01\x00", weight=2)
 def upload_pptx(data: bytes) -> None:
     _extracted(_damaged_archive(_made()["pptx"], Dice(data)), "a.pptx")
 
@@ -136,7 +136,7 @@ def upload_pptx(data: bytes) -> None:
 @target(
     "upload_any",
     *(b"%PDF-1.7\n", b"PK\x03\x04", b"<html>", b"---\n", b"\x1f\x8b", b"\xd0\xcf\x11\xe0", b"MZ"),
-    weight=20,
+    weight=12,
 )
 def upload_any(data: bytes) -> None:
     dice = Dice(data)

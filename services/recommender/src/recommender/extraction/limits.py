@@ -12,7 +12,8 @@ class Limits:
     """What reading one file may cost; the last four are held by the sandbox, the others by the readers.
 
     `memory_bytes` is what a job may take on top of what an idle worker holds. `max_ratio` (inflated to
-    packed) applies to archive entries above `ratio_floor_bytes`: small XML parts honestly shrink a lot.
+    packed) applies to archive entries above `ratio_floor_bytes`: small XML parts honestly shrink a lot. A
+    PDF's pages are read for `page_…_seconds`; what was read until then is its text, and it is said so.
     """
 
     max_bytes: int = 32 * MEBIBYTE
@@ -22,8 +23,10 @@ class Limits:
     max_inflated_bytes: int = 48 * MEBIBYTE
     max_ratio: int = 200
     ratio_floor_bytes: int = 4 * MEBIBYTE
-    cpu_seconds: int = 20
-    wall_seconds: float = 40.0
+    page_cpu_seconds: float = 5.0
+    page_wall_seconds: float = 7.0
+    cpu_seconds: int = 9
+    wall_seconds: float = 9.5
     memory_bytes: int = 512 * MEBIBYTE
     max_answer_bytes: int = 16 * MEBIBYTE
 

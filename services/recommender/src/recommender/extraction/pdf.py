@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from typing import Any
 
 from pypdf import PdfReader, apply_configuration
@@ -51,8 +52,14 @@ def _read(reader: PdfReader, limits: Limits) -> Content:
     pages: list[str] = []
     broken = characters = 0
     largest = ""
+    cpu, wall = time.process_time(), time.monotonic()
     for number in range(count):
         if characters > limits.max_characters:
+            break
+        if (
+            time.process_time() - cpu > limits.page_cpu_seconds
+            or time.monotonic() - wall > limits.page_wall_seconds
+        ):
             break
         try:
             page = reader.pages[number]
@@ -72,6 +79,10 @@ def _read(reader: PdfReader, limits: Limits) -> Content:
             "The PDF holds no text, perhaps scanned images; run text recognition (OCR), upload the result."
         )
     warnings = []
+    if len(pages) < count and characters <= limits.max_characters:
+        warnings.append(
+            f"Only the first {_pages(len(pages))} of {count:,} were read: the PDF takes long to read."
+        )
     if broken:
         warnings.append(f"{_pages(broken)} of the PDF could not be read.")
     if empty - broken > 0:
