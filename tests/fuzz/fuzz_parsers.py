@@ -21,11 +21,22 @@ _MEMORY_MIB = 1_536
 _MOST_BYTES = 4_096
 # What reads bytes from outside; more would only be slower.
 _WATCHED = [
-    "recommender.domain", "recommender.extraction", "recommender.index.snapshot", "recommender.api.requests",
-    "recommender.service.uploading", "gateway.intake", "gateway.api.recommendation_query", "gateway.bodies",
-    "gateway.click_links", "gateway.email_links", "gateway.proofs", "gateway.disclosure",
-    "servicekit.outbound_guard", "servicekit.wire", "servicekit.request_context",
-]  # fmt: skip
+    "recommender.domain",
+    "recommender.extraction",
+    "recommender.index.snapshot",
+    "recommender.api.requests",
+    "recommender.service.uploading",
+    "gateway.intake",
+    "gateway.api.recommendation_query",
+    "gateway.bodies",
+    "gateway.click_links",
+    "gateway.email_links",
+    "gateway.proofs",
+    "gateway.disclosure",
+    "servicekit.outbound_guard",
+    "servicekit.wire",
+    "servicekit.request_context",
+]
 
 
 def run_target(name: str, engine_arguments: list[str]) -> None:
@@ -59,12 +70,26 @@ def _piece(name: str, cases: int, seed: int, folder: Path) -> tuple[int, str | N
     findings.mkdir(exist_ok=True)
     done = subprocess.run(
         [
-            sys.executable, __file__, "--target", name, "--", str(corpus), f"-runs={cases}", f"-seed={seed}",
-            f"-timeout={_SECONDS_A_CASE}", f"-rss_limit_mb={_MEMORY_MIB}", f"-max_len={_MOST_BYTES}",
-            f"-artifact_prefix={findings}/{name}-", "-print_final_stats=1",
+            sys.executable,
+            __file__,
+            "--target",
+            name,
+            "--",
+            str(corpus),
+            f"-runs={cases}",
+            f"-seed={seed}",
+            f"-timeout={_SECONDS_A_CASE}",
+            f"-rss_limit_mb={_MEMORY_MIB}",
+            f"-max_len={_MOST_BYTES}",
+            f"-artifact_prefix={findings}/{name}-",
+            "-print_final_stats=1",
         ],
-        capture_output=True, text=True, errors="replace", check=False, env={**os.environ, "PYTHONHASHSEED": "0"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+    )
     said = done.stdout + done.stderr
     counted = re.search(r"stat::number_of_executed_units:\s*(\d+)", said)
     executed = int(counted[1]) if counted else 0

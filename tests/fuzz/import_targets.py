@@ -11,9 +11,25 @@ from fuzz.dice import Dice
 from fuzz.registry import dumped, target
 
 ASSET_NAMES = (
-    "id", "title", "summary", "body", "url", "type", "language", "topics", "personas", "industries",
-    "regions", "stages", "status", "publish_at", "expires_at", "image_url", "equivalent_to", "metadata",
-)  # fmt: skip
+    "id",
+    "title",
+    "summary",
+    "body",
+    "url",
+    "type",
+    "language",
+    "topics",
+    "personas",
+    "industries",
+    "regions",
+    "stages",
+    "status",
+    "publish_at",
+    "expires_at",
+    "image_url",
+    "equivalent_to",
+    "metadata",
+)
 ASSET_WORDS = (
     "guide-1",
     "A guide",
@@ -45,10 +61,10 @@ def _rows(body: bytes, declared: str) -> None:
 @target(
     "csv",
     b"id,title,url,topics\nguide-1,A guide,https://www.example.com/g,a|b\n",
-    "\ufeffid;title;url\r\n\"a;b\";\"zwei\r\nZeilen\";https://www.example.com\r\n".encode(),
+    '\ufeffid;title;url\r\n"a;b";"zwei\r\nZeilen";https://www.example.com\r\n'.encode(),
     b"\xff\xfei\x00d\x00,\x00t\x00\n\x00",
     weight=60,
-)  # fmt: skip
+)
 def csv_rows(data: bytes) -> None:
     if data[:1] == b"\x01":
         dice = Dice(data[1:])

@@ -75,11 +75,33 @@ def hubspot(data: bytes) -> None:
     from servicekit.errors import BadRequest, Unauthenticated, Unprocessable
 
     dice = Dice(data[1:])
-    names = ("subscriptionType", "objectId", "propertyName", "propertyValue", "occurredAt", "eventId", "portalId",
-             "associationType", "fromObjectId", "toObjectId", "associationRemoved")  # fmt: skip
-    words = ("contact.creation", "contact.propertyChange", "company.propertyChange", "deal.creation", "deal.propertyChange",
-             "contact.associationChange", "deal.associationChange", "foreword_user_id", "foreword_account_id", "dealstage",
-             "closedwon", "DEAL_TO_COMPANY")  # fmt: skip
+    names = (
+        "subscriptionType",
+        "objectId",
+        "propertyName",
+        "propertyValue",
+        "occurredAt",
+        "eventId",
+        "portalId",
+        "associationType",
+        "fromObjectId",
+        "toObjectId",
+        "associationRemoved",
+    )
+    words = (
+        "contact.creation",
+        "contact.propertyChange",
+        "company.propertyChange",
+        "deal.creation",
+        "deal.propertyChange",
+        "contact.associationChange",
+        "deal.associationChange",
+        "foreword_user_id",
+        "foreword_account_id",
+        "dealstage",
+        "closedwon",
+        "DEAL_TO_COMPANY",
+    )
     body = (
         dumped([dice.document(names, words) for _ in range(1 + dice.below(3))])
         if data[:1] == b"\x01"

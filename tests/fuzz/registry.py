@@ -48,6 +48,12 @@ def all_targets() -> dict[str, Target]:
     return dict(_TARGETS)
 
 
+def no_crash(error: Any) -> None:
+    """A refusal is a 4xx: whatever came, it is not our fault that it makes no sense."""
+    if error.status >= 500:
+        raise error
+
+
 def dumped(value: Any) -> bytes:
     """As an HTTP client could send it: our own writer would refuse what is nested deeply."""
     usual = sys.getrecursionlimit()

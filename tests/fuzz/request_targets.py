@@ -8,15 +8,59 @@ from typing import Any
 import orjson
 
 from fuzz.dice import Dice
-from fuzz.registry import NOON, SECRET, dumped, target
+from fuzz.registry import NOON, SECRET, dumped, no_crash, target
 
 _ASK_NAMES = (
-    "user_id", "anonymous_id", "user_token", "account_id", "placement", "channel", "count", "goal", "context", "asset_id",
-    "url", "query", "exclude_ids", "filter", "must", "should", "must_not", "field", "any_of", "from", "to", "consent",
-    "explain", "as_of", "heading", "accent", "opens", "format", "send_id", "slot",
-)  # fmt: skip
-_ASK_WORDS = ("u-1", "web", "email", "advance", "type", "stage", "topics", "published_at", "decision", "blog",
-              "2026-05-01T00:00:00Z", "none", "full", "profile", "5", "#112233", "html")  # fmt: skip
+    "user_id",
+    "anonymous_id",
+    "user_token",
+    "account_id",
+    "placement",
+    "channel",
+    "count",
+    "goal",
+    "context",
+    "asset_id",
+    "url",
+    "query",
+    "exclude_ids",
+    "filter",
+    "must",
+    "should",
+    "must_not",
+    "field",
+    "any_of",
+    "from",
+    "to",
+    "consent",
+    "explain",
+    "as_of",
+    "heading",
+    "accent",
+    "opens",
+    "format",
+    "send_id",
+    "slot",
+)
+_ASK_WORDS = (
+    "u-1",
+    "web",
+    "email",
+    "advance",
+    "type",
+    "stage",
+    "topics",
+    "published_at",
+    "decision",
+    "blog",
+    "2026-05-01T00:00:00Z",
+    "none",
+    "full",
+    "profile",
+    "5",
+    "#112233",
+    "html",
+)
 
 
 def _filter(dice: Dice, depth: int = 0) -> Any:
@@ -64,7 +108,8 @@ def filters(data: bytes) -> None:
     try:
         mask = parse_filter(tree).mask(_firm())
     except FilterInvalid as error:
-        assert error.pointer.startswith("/filter")
+        if not error.pointer.startswith("/filter"):
+            raise
         return
     assert mask.shape == (len(_firm()),)
 
@@ -113,7 +158,7 @@ def recommend_body(data: bytes) -> None:
     try:
         _asked(parse(RecommendationRequest, read_object(body)), dice)
     except ForewordError as error:
-        assert error.status < 500
+        no_crash(error)
 
 
 @target("query_string", b"user_id=u&count=5&context.url=https%3A%2F%2Fe.example&filter=%7B%7D", weight=60)
@@ -148,4 +193,4 @@ def query_string(data: bytes) -> None:
         model = dice.pick((RecommendationRequest, EmailBlockRequest))
         _asked(recommendation_query.from_query(pairs, model), dice)
     except ForewordError as error:
-        assert error.status < 500
+        no_crash(error)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 from typing import Any
 
 from fuzz.dice import Dice
-from fuzz.registry import SECRET, dumped, target
+from fuzz.registry import SECRET, dumped, no_crash, target
 
 
 @cache
@@ -83,12 +84,18 @@ def request_head(data: bytes) -> None:
     assert context.request_id.isprintable()
     assert len(context.traceparent) == 55
     digest_of(parts[0])
-    try:
+    with contextlib.suppress(KeyInvalid):
         normalise_origin(parts[3])
-    except KeyInvalid:
-        pass
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.url_scheme": "http", "SERVER_NAME": "e", "SERVER_PORT": "80",
-               "HTTP_AUTHORIZATION": parts[0], "HTTP_IF_MATCH": parts[4], "QUERY_STRING": f"page_size={parts[5]}"}  # fmt: skip
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/",
+        "wsgi.url_scheme": "http",
+        "SERVER_NAME": "e",
+        "SERVER_PORT": "80",
+        "HTTP_AUTHORIZATION": parts[0],
+        "HTTP_IF_MATCH": parts[4],
+        "QUERY_STRING": f"page_size={parts[5]}",
+    }
     app = _bare_app()
     assert isinstance(app, Flask)
     with app.request_context(environ):
@@ -104,7 +111,7 @@ def request_head(data: bytes) -> None:
         try:
             read()
         except ForewordError as error:
-            assert error.status < 500
+            no_crash(error)
 
 
 @cache

@@ -12,12 +12,49 @@ from fuzz.dice import Dice
 from fuzz.registry import NOON, SECRET, dumped, target
 
 EVENT_NAMES = (
-    "type", "event", "userId", "anonymousId", "previousId", "groupId", "messageId", "timestamp", "sentAt",
-    "originalTimestamp", "properties", "traits", "context", "asset_id", "url", "path", "name", "page", "consent",
-    "categoryPreferences", "user_token", "userAgent", "batch", "placement", "channel", "recommendation_id",
-)  # fmt: skip
-EVENT_WORDS = ("track", "page", "screen", "identify", "group", "alias", "Asset Downloaded", "Pricing Viewed",
-                "u-1", "a-1", "m-1", "guide-1", "2026-05-01T00:00:00Z", "https://www.example.com/g")  # fmt: skip
+    "type",
+    "event",
+    "userId",
+    "anonymousId",
+    "previousId",
+    "groupId",
+    "messageId",
+    "timestamp",
+    "sentAt",
+    "originalTimestamp",
+    "properties",
+    "traits",
+    "context",
+    "asset_id",
+    "url",
+    "path",
+    "name",
+    "page",
+    "consent",
+    "categoryPreferences",
+    "user_token",
+    "userAgent",
+    "batch",
+    "placement",
+    "channel",
+    "recommendation_id",
+)
+EVENT_WORDS = (
+    "track",
+    "page",
+    "screen",
+    "identify",
+    "group",
+    "alias",
+    "Asset Downloaded",
+    "Pricing Viewed",
+    "u-1",
+    "a-1",
+    "m-1",
+    "guide-1",
+    "2026-05-01T00:00:00Z",
+    "https://www.example.com/g",
+)
 
 
 @cache

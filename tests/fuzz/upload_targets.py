@@ -92,8 +92,33 @@ def upload_markdown(data: bytes) -> None:
     _extracted(data, "a.md")
 
 
-_TAGS = ("html", "head", "body", "article", "p", "h1", "div", "table", "tr", "td", "script", "svg", "math", "iframe",
-         "title", "meta", "template", "select", "a", "b", "li", "ul", "pre", "plaintext", "frameset")  # fmt: skip
+_TAGS = (
+    "html",
+    "head",
+    "body",
+    "article",
+    "p",
+    "h1",
+    "div",
+    "table",
+    "tr",
+    "td",
+    "script",
+    "svg",
+    "math",
+    "iframe",
+    "title",
+    "meta",
+    "template",
+    "select",
+    "a",
+    "b",
+    "li",
+    "ul",
+    "pre",
+    "plaintext",
+    "frameset",
+)
 
 
 @target("upload_html", b"<html><head><title>T</title></head><body><article><p>Words.</article>", weight=6)
@@ -164,9 +189,14 @@ def upload_form(data: bytes) -> None:
     dice = Dice(data)
     name = dice.text(("guide.pdf", "../../etc/passwd", "C:\\a.docx", "日本語.md"))
     found = Extracted(
-        form="markdown", title="T", summary=None, body="Words.", language="en",
-        metadata=Metadata(front_matter=dice.document(ASSET_NAMES, ASSET_WORDS)), warnings=(),
-    )  # fmt: skip
+        form="markdown",
+        title="T",
+        summary=None,
+        body="Words.",
+        language="en",
+        metadata=Metadata(front_matter=dice.document(ASSET_NAMES, ASSET_WORDS)),
+        warnings=(),
+    )
     stated = dice.document(ASSET_NAMES, ASSET_WORDS)
     base = dice.pick((None, "https://www.example.com/files", dice.text()))
     try:
