@@ -1,7 +1,7 @@
 """What the sample firm's buyers are shown fits the stage they are in, by our own labels of the assets.
 
-The whole path but the model's: assets and eighteen months of signals go in as they do in `make run`, and texts
-are embedded by hashing, so that the assets' types carry their stages.
+The whole path but the model's: assets and eighteen months of signals go in as they do in `make run`, and
+texts are embedded by hashing, so that the assets' types carry their stages.
 """
 
 from __future__ import annotations

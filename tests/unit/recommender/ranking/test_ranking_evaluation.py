@@ -27,6 +27,7 @@ from recommender.numeric.behaviour import EventTable, learn_behaviour
 from recommender.numeric.fold import fold_profile
 from recommender.numeric.learning import TrainingCases, fit_curves, ndcg_of
 from recommender.numeric.ranking_metrics import per_case, rank_of, resampling
+from recommender.service import ranking_learning
 from recommender.service.evaluation_data import LogUnreadable, read_log
 from recommender.service.evaluation_replay import candidates, replay
 from recommender.service.ranking_learning import choose_shape, part_of
@@ -171,6 +172,23 @@ def test_the_chosen_blend_finds_cold_assets_as_often_as_their_text_does() -> Non
     assert isinstance(found, int)
     assert found >= choice.report["cold_hits_of_text"] >= 5
     assert choice.shape.cold_weight > 1.0
+
+
+def test_where_cold_assets_cost_too_much_a_blend_that_is_ahead_serves_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranking_learning, "COLD_PRICE", 100.0)
+    cases = cases_where_text_finds_the_unproven()
+    early, late = part_of(cases, 0, 600), part_of(cases, 600, 900)
+    text = 1.0 * (np.arange(len(TERMS)) == TERMS.index("popular_weeks"))
+    choice = choose_shape(early, late, replace(CONFIG, weights=tuple(text)))
+    report = choice.report
+    plain = report["plain_ndcg_at_10"]
+    ahead = [t for t in report["tried"] if t["held_out_ndcg_at_10"] > plain]  # type: ignore[attr-defined]
+    assert choice.beats_plain == bool(ahead)
+    assert ahead
+    assert report["cold_hits_of_learnt"] == max(t["held_out_cold_hits"] for t in ahead)
+    assert report["learnt_ndcg_at_10"] > plain  # type: ignore[operator]
 
 
 def test_a_learnt_configuration_survives_writing_and_reading() -> None:

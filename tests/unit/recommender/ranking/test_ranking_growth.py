@@ -9,7 +9,7 @@ import numpy as np
 from ranking_firm import card, make_catalogue, make_firm
 from recommender.domain.catalogue import Catalogue
 from recommender.numeric.tags import TagTable, _make_table
-from recommender.numeric.text_space import Grown, _make_space
+from recommender.numeric.text_space import Grown, _make_space, take_means_from, text_space
 
 WHOLE = make_firm(120, 16)
 
@@ -60,3 +60,16 @@ def test_a_grown_text_space_is_the_one_made_anew_and_centres_to_unit_norm() -> N
         np.testing.assert_array_equal(grown.inverse_norm, anew.inverse_norm)
         centred = grown.centred(catalogue, np.arange(n))
         np.testing.assert_allclose(np.linalg.norm(centred, axis=1), 1.0, atol=1e-5)
+
+
+def test_means_of_a_replay_are_read_from_what_was_published_by_then() -> None:
+    later = np.arange(120) >= 80
+    other = WHOLE.vectors.copy()
+    other[later] = np.roll(other[later], 1, axis=1)  # other texts, yet to come
+    spaces = []
+    for vectors in (WHOLE.vectors, other):
+        catalogue = replace(WHOLE, vectors=vectors)
+        take_means_from(catalogue, ~later)
+        spaces.append(text_space(catalogue))
+    np.testing.assert_array_equal(spaces[0].means, spaces[1].means)
+    assert not np.array_equal(spaces[0].means, text_space(replace(WHOLE)).means)

@@ -109,9 +109,11 @@ def learn_kindred(
 
 
 def _directions(matrix: sparse.csr_array, factors: int) -> Floats:
-    """float64 [factors, A], orthonormal: the strongest right singular directions, by subspace iteration from a
-    fixed start (Halko, Martinsson & Tropp 2011). ARPACK, which scipy's svds calls, keeps a random state from
-    one call to the next: where singular values lie close, the same log gave other directions each time.
+    """float64 [factors, A], orthonormal: the strongest right singular directions.
+
+    By subspace iteration from a fixed start (Halko, Martinsson & Tropp 2011). ARPACK, which scipy's svds
+    calls, keeps a random state from one call to the next: where singular values lie close, the same log gave
+    other directions each time.
     """
     width = min(factors + SPARE, *matrix.shape)
     basis = matrix @ np.random.default_rng(0).normal(size=(matrix.shape[1], width))

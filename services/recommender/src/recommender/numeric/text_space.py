@@ -61,8 +61,12 @@ class Grown(Generic[V]):
         if self._kept and _is_grown(catalogue, self._kept[0][0]):
             former = len(self._kept[0][0]), self._kept[0][1]
         value = self._make(catalogue, former)
-        self._kept = ((catalogue, value), *self._kept)[:2]
+        self.keep(catalogue, value)
         return value
+
+    def keep(self, catalogue: Catalogue, value: V) -> None:
+        """Have this value for the catalogue from now on."""
+        self._kept = ((catalogue, value), *(k for k in self._kept if k[0] is not catalogue))[:2]
 
 
 def _is_grown(catalogue: Catalogue, former: Catalogue) -> bool:
@@ -95,14 +99,18 @@ class TextSpace:
         return (centred / np.float32(norm) if norm > 0 else centred).astype(np.float32)
 
 
-def _make_space(catalogue: Catalogue, former: tuple[int, TextSpace] | None) -> TextSpace:
+def _make_space(
+    catalogue: Catalogue,
+    former: tuple[int, TextSpace] | None,
+    heard: NDArray[np.bool_] | None = None,
+) -> TextSpace:
     n = len(catalogue)
     start, languages, parts = 0, {}, []
     if former is not None:
         start, languages, parts = former[0], dict(former[1].languages), [former[1].language]
     added = [languages.setdefault(card.language or "", len(languages)) for card in catalogue.cards[start:]]
     language = np.concatenate([*parts, np.array(added, dtype=np.int32)])
-    known = catalogue.has_vector & catalogue.alive
+    known = catalogue.has_vector & (catalogue.alive if heard is None else heard)
     # One row a language, 1 where a known asset is of it: the sums are one product, nothing is copied.
     members = np.zeros((max(1, len(languages)), n), dtype=np.float32)
     members[language, np.arange(n)] = known
@@ -122,3 +130,10 @@ def _make_space(catalogue: Catalogue, former: tuple[int, TextSpace] | None) -> T
 
 
 text_space: Grown[TextSpace] = Grown(_make_space)
+
+
+def take_means_from(catalogue: Catalogue, heard: NDArray[np.bool_]) -> None:
+    """Let `text_space` of this catalogue read its means from these rows bool [N] alone: a replay of the past
+    must not read them from texts that were yet to come.
+    """
+    text_space.keep(catalogue, _make_space(catalogue, None, heard))

@@ -23,6 +23,7 @@ from recommender.numeric.ranking_metrics import (
     summary,
 )
 from recommender.numeric.selection import top
+from recommender.numeric.text_space import take_means_from
 from recommender.service.evaluation_data import Log
 from recommender.service.evaluation_replay import BACK_CATALOGUE_DAYS, DAY, Case, candidates, replay
 from recommender.service.ranker import recommend_block
@@ -74,7 +75,9 @@ def evaluate_log(
     if there is no case in the window.
     """
     back = view == "back"
-    catalogue = log.catalogue
+    catalogue = replace(log.catalogue)  # one of its own, so that no other keeps what is known of it here
+    log = replace(log, catalogue=catalogue)
+    take_means_from(catalogue, catalogue.publish_at < start)
     quiet = {n: _quiet(c) for n, c in configs.items()}
     tallies: dict[str, _Tally] = {}
     buyers: list[int] = []

@@ -182,7 +182,8 @@ def _score_some(
 
 def _add_extras(scene: Scene, pools: Pools, buyer: Prepared, rows: Rows, parts: Floats) -> None:
     if buyer.again:
-        parts[FATIGUE, np.isin(rows, list(buyer.again))] -= scene.config.again.penalty
+        used = (rows[:, None] == np.fromiter(buyer.again, np.int64)).any(axis=1)
+        parts[FATIGUE, used] -= scene.config.again.penalty
     if buyer.shows:
         shown = [(i, buyer.shows[int(row)]) for i, row in enumerate(rows) if int(row) in buyer.shows]
         if shown:
