@@ -82,10 +82,9 @@ class TagTable:
         return mean
 
 
-def _tags_of(card: AssetCard) -> list[tuple[str, str]]:
+def _tags_of(card: AssetCard, host: str | None) -> list[tuple[str, str]]:
     tags = [("personas", p) for p in card.personas] + [("industries", i) for i in card.industries]
     tags += [("topics", t) for t in card.topics] + [("type", card.type)]
-    host = _host(card.url)
     return tags + ([("source", host)] if host else [])
 
 
@@ -99,24 +98,37 @@ def _host(url: str) -> str | None:
 def _make_table(catalogue: Catalogue, former: tuple[int, TagTable] | None) -> TagTable:
     start, old = (0, None) if former is None else former
     index: dict[tuple[str, str], int] = {} if old is None else dict(old.index)
-    lists = []
     added = catalogue.cards[start:]
-    for card in added:
-        tags = _tags_of(card)
-        # The last ones are the most general, so a long list loses its middle.
-        chosen = tags if len(tags) <= MOST_TAGS else tags[: MOST_TAGS - 2] + tags[-2:]
-        lists.append([index.setdefault(tag, len(index)) for tag in chosen])
-    width = max((len(numbers) for numbers in lists), default=0)
-    width = max(1, width, 0 if old is None else old.of_row.shape[1])
+    # Many assets carry the same tags, and few hosts hold them all: each combination is looked up once.
+    hosts: dict[str, str | None] = {}
+    numbered: dict[tuple[object, ...], int] = {}
+    lists: list[list[int]] = []
+    combination = np.empty(len(added), dtype=np.int64)
+    for row, card in enumerate(added):
+        base = "/".join(card.url.split("/", 3)[:3])
+        host = hosts[base] if base in hosts else hosts.setdefault(base, _host(base))
+        number = numbered.setdefault(
+            (card.personas, card.industries, card.topics, card.type, host), len(lists)
+        )
+        if number == len(lists):
+            tags = _tags_of(card, host)
+            # The last ones are the most general, so a long list loses its middle.
+            chosen = tags if len(tags) <= MOST_TAGS else tags[: MOST_TAGS - 2] + tags[-2:]
+            lists.append([index.setdefault(tag, len(index)) for tag in chosen])
+        combination[row] = number
+    lengths = np.array([len(numbers) for numbers in lists], dtype=np.float64)
+    width = max(1, int(lengths.max(initial=0)), 0 if old is None else old.of_row.shape[1])
     of_row = np.full((len(catalogue), width), len(index), dtype=np.int32)
     if old is not None:
         before = of_row[:start, : old.of_row.shape[1]]
         before[:] = np.where(old.of_row == old.size - 1, len(index), old.of_row)
-    for row, numbers in enumerate(lists, start=start):
-        of_row[row, : len(numbers)] = numbers
+    different = np.full((len(lists), width), len(index), dtype=np.int32)
+    for place, numbers in enumerate(lists):
+        different[place, : len(numbers)] = numbers
+    of_row[start:] = different[combination]
 
-    def grown(column: NDArray[T] | None, values: list[Any], kind: type[T]) -> NDArray[T]:
-        new = np.array(values, dtype=kind)
+    def grown(column: NDArray[T] | None, values: Any, kind: type[T]) -> NDArray[T]:
+        new = np.asarray(values, dtype=kind)
         return new if column is None else np.concatenate([column, new])
 
     tagged = {
@@ -125,7 +137,7 @@ def _make_table(catalogue: Catalogue, former: tuple[int, TagTable] | None) -> Ta
         )
         for name in ("personas", "industries")
     }
-    count = grown(None if old is None else old.count, [len(numbers) for numbers in lists], np.float64)
+    count = grown(None if old is None else old.count, lengths[combination], np.float64)
     types = grown(
         None if old is None else old.type_of_row, [index[("type", card.type)] for card in added], np.int32
     )
