@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from recommender_rig import NOON, Rig, SettableClock
+from recommender.store.embeddings import claim_pending
+from recommender_rig import NOON, Rig, SettableClock, SwitchableEmbedder
 
 _AHEAD = timedelta(hours=1)
 
@@ -63,3 +64,17 @@ def test_a_replica_whose_clock_was_slow_leaves_no_profile_behind(
     clock.now = NOON + timedelta(minutes=61)
     recommender.parts["folder"].fold_stale()
     assert _kept(recommender)["count"] == 1
+
+
+def test_work_that_a_fast_clock_put_off_for_a_day_is_taken_up(
+    recommender: Rig, embedder: SwitchableEmbedder, clock: SettableClock
+) -> None:
+    embedder.away = True
+    recommender.put("b")
+    clock.advance(hours=26)
+    with recommender.engine.begin() as connection:
+        assert len(claim_pending(connection, "hashing-384@1", 10, clock.now)) == 1, "and then it died"
+    clock.now = NOON
+    embedder.away = False
+    recommender.parts["reconciler"].step()
+    assert recommender.rows("SELECT asset_id FROM recommender.embeddings") == [("b",)]

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from foreword_client import Client
 from foreword_dev.drill_load import PLACEMENTS, Callers, Seen
 from foreword_dev.drill_parts import Rehearsed, rehearsed
+from foreword_dev.drill_redis import SharedCounts
 from foreword_dev.free_ports import free_ports
 from foreword_dev.settings import Ports, RunSettings
 from recommender.domain.events import message_key
@@ -121,6 +123,21 @@ DRILLS = (
 )
 
 
+def _redis(stack: Rehearsed) -> SharedCounts:
+    if stack.redis is None:
+        raise RuntimeError("This drill needs Redis or Valkey.")
+    return stack.redis
+
+
+# Apart from the others, since not every machine has one: limits are then counted by each gateway for itself.
+REDIS = Drill(
+    "redis",
+    "Redis, in which requests are counted, killed",
+    lambda s: _redis(s).stop(),
+    lambda s: _redis(s).start(),
+)
+
+
 def fill(stack: Rehearsed) -> None:
     """A small catalogue, and one answer from every gateway in every placement, as any running firm has."""
     client = Client(stack.urls[0], stack.keys["secret"])
@@ -211,12 +228,23 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="the page whose table is written anew")
     given = parser.parse_args()
     console = Console(highlight=False)
-    chosen = [drill for drill in DRILLS if not given.drills or drill.name in given.drills]
+    known = (*DRILLS, REDIS) if SharedCounts.is_installed() else DRILLS
+    chosen = [drill for drill in known if not given.drills or drill.name in given.drills]
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory(prefix="foreword-drill-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="foreword-drill-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as started,
+    ):
         settings, second = settings_in(Path(folder) / "data")
+        environment = {"FOREWORD_EMBEDDER_MODEL": "hashing-384"}
+        redis = SharedCounts(free_ports(1)[0], Path(folder)) if REDIS in chosen else None
+        if redis is not None:
+            redis.start()
+            started.callback(redis.stop)
+            environment["FOREWORD_RATE_LIMIT_STORAGE_URL"] = redis.url
         console.print("Starting Foreword with two gateways …")
-        with rehearsed(settings, second, {"FOREWORD_EMBEDDER_MODEL": "hashing-384"}) as stack:
+        with rehearsed(settings, second, environment) as stack:
+            stack.redis = redis
             fill(stack)
             for drill in chosen:
                 outcome = rehearse(stack, drill, seconds=given.seconds)

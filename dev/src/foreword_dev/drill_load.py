@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import threading
 import time
@@ -16,6 +17,7 @@ from urllib3.exceptions import HTTPError
 
 Verdict = Literal["good", "degraded", "blank", "refused", "wrong"]
 _PAUSE_SECONDS = 0.04
+_BATCH = 20
 _TIMEOUT = urllib3.Timeout(connect=2.0, read=15.0)
 PLACEMENTS = ("blog-sidebar", "newsletter", "home")
 
@@ -51,7 +53,8 @@ class Callers:
 
     def __enter__(self) -> Callers:
         self._look()
-        for work in (self._known, self._stranger, self._signal, self._click, self._probe):
+        signals = (self._signal, self._signal, self._batch)
+        for work in (self._known, self._stranger, *signals, self._click, self._probe):
             thread = threading.Thread(target=self._repeat, args=(work,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -104,15 +107,20 @@ class Callers:
         self._note("recommendation", began, verdict, answer, items)
 
     def _signal(self, number: int) -> None:
+        self._track("/v1/track", _events(number, 1)[0])
+
+    def _batch(self, number: int) -> None:
+        """As tracking clients send what has gathered: many events, packed."""
+        self._track("/v1/batch", {"batch": _events(number, _BATCH)})
+
+    def _track(self, path: str, body: Mapping[str, Any]) -> None:
         began = time.monotonic()
-        message_id = f"drill-{number}-{time.time_ns()}"
-        event = {"userId": f"drill-{number % 20}", "event": "Content Viewed", "messageId": message_id}
-        answer = self._send("POST", "/v1/track", event)
+        answer = self._send("POST", path, body, packed=path == "/v1/batch")
         verdict: Verdict = "wrong"
         if answer is not None:
             if answer.status == 200 and answer.data == b'{"success": true}':
                 verdict = "good"
-                self.acknowledged.append(message_id)
+                self.acknowledged += [event["messageId"] for event in body.get("batch", [body])]
             elif answer.status in (429, 503) and answer.headers.get("Retry-After", "").isdigit():
                 verdict = "refused"  # its client waits and sends it again
         self._note("signal", began, verdict, answer)
@@ -138,10 +146,14 @@ class Callers:
         self.seen.append(Seen(what, began, time.monotonic() - began, verdict, detail, items))
 
     def _send(
-        self, method: str, path: str, value: Mapping[str, Any] | None
+        self, method: str, path: str, value: Mapping[str, Any] | None, *, packed: bool = False
     ) -> urllib3.BaseHTTPResponse | None:
         """The first ready gateway that answers, each tried once."""
         headers = {"Content-Type": "application/json"}
+        body = None if value is None else orjson.dumps(value)
+        if packed and body is not None:
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, 1)
         if method == "POST":
             headers["Authorization"] = f"Bearer {self.key}"
         first = next(self._numbers)
@@ -152,10 +164,23 @@ class Callers:
                 return self._pool.request(
                     method,
                     url + path,
-                    body=None if value is None else orjson.dumps(value),
+                    body=body,
                     headers=headers,
                     redirect=False,
                 )
             except HTTPError:
                 continue
         return None
+
+
+def _events(number: int, count: int) -> list[dict[str, Any]]:
+    made = time.time_ns()
+    return [
+        {
+            "type": "track",
+            "userId": f"drill-{(number + place) % 20}",
+            "event": "Content Viewed",
+            "messageId": f"drill-{number}-{made}-{place}",
+        }
+        for place in range(count)
+    ]

@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import urllib3
 
+from foreword_dev.drill_redis import SharedCounts
 from foreword_dev.embedded_postgres import EmbeddedPostgres
 from foreword_dev.processes import Service, Services
 from foreword_dev.settings import Ports, RunSettings
@@ -35,6 +36,7 @@ class Rehearsed:
     environment: dict[str, str]
     postgres: EmbeddedPostgres
     postgres_folder: Path
+    redis: SharedCounts | None = None
     _http: urllib3.PoolManager = field(default_factory=urllib3.PoolManager)
 
     @property

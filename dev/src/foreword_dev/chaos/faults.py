@@ -178,10 +178,9 @@ class Faults:
         ballast = self.cluster.data / "ballast"
         began = time.monotonic()
         if self.cluster.data.is_mount():
-            with ballast.open("wb") as out, contextlib.suppress(OSError):
+            with ballast.open("wb", buffering=0) as out, contextlib.suppress(OSError):
                 while True:
                     out.write(b"\0" * 1024 * 1024)
-                    out.flush()
             time.sleep(_HOLD_SECONDS)
             ballast.unlink()
         else:

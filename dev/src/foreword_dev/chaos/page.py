@@ -54,7 +54,8 @@ def _rows(outcome: Outcome) -> list[tuple[str, str, str]]:
         (
             "signals in the log",
             f"{verdict.stored_signals:,}",
-            f"{_told(verdict.altered, 'otherwise than sent')}, {_told(verdict.unknown, 'never sent')}",
+            f"{_told(verdict.altered, 'otherwise than sent')}, {_told(verdict.unknown, 'never sent')}; "
+            f"{verdict.dated_anew} dated by a clock that was wrong",
         ),
         (
             "assets with an acknowledged write",

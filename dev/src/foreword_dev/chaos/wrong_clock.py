@@ -38,16 +38,22 @@ class _Offset:
 
 
 class _Meta(type):
-    """Every true `datetime` passes for one of the wrong kind."""
+    """Stands where `datetime` stood: whatever it is asked, the true one answers."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, datetime)
 
+    def __call__(cls, *given: Any, **named: Any) -> Any:
+        return datetime(*given, **named)  # noqa: DTZ001 - as it was asked for
 
-def _wrong_datetime(offset: _Offset) -> type[datetime]:
-    class WrongDatetime(datetime, metaclass=_Meta):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Any:
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(datetime, name)
+
+
+def _wrong_datetime(offset: _Offset) -> type:
+    class WrongDatetime(metaclass=_Meta):
+        @staticmethod
+        def now(tz: tzinfo | None = None) -> datetime:
             return datetime.now(tz) + timedelta(seconds=offset())
 
     return WrongDatetime

@@ -55,6 +55,8 @@ _IN_SHARE = "('x' || left(md5(a.asset_id), 8))::bit(32)::int8 %% %(shares)s = %(
 Vectors = NDArray[np.float32]
 # Longer than encoding a block can take; after it the work of a replica that died is taken up by another.
 LEASE_SECONDS = 120
+# What is put off for longer than anything is ever put off was so by a clock that was wrong.
+_LONGEST_WAIT_SECONDS = 3_600 + LEASE_SECONDS
 
 _CHANGES = """
 SELECT a.change, a.asset_id, a.deleted_at IS NOT NULL, a.title, a.url, a.type, a.language, a.summary, a.image_url,
@@ -106,7 +108,8 @@ def newest_edit_age(connection: sa.Connection, change: int) -> float | None:
 _PENDING = f"""
 UPDATE recommender.assets SET embedding_retry_at = %(now)s::timestamptz + make_interval(secs => %(lease)s)
 WHERE asset_id IN (SELECT a.asset_id FROM recommender.assets a WHERE a.deleted_at IS NULL AND a.status <> 'archived'
-  AND {_IN_SHARE} AND (a.embedding_retry_at IS NULL OR a.embedding_retry_at <= %(now)s)
+  AND {_IN_SHARE} AND (a.embedding_retry_at IS NULL OR a.embedding_retry_at <= %(now)s
+       OR a.embedding_retry_at > %(now)s::timestamptz + make_interval(secs => %(longest)s))
   AND NOT EXISTS (SELECT FROM recommender.embeddings e
                   WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s AND e.text_hash = a.text_hash)
 ORDER BY (a.status = 'approved') DESC, a.updated_at LIMIT %(limit)s FOR UPDATE OF a SKIP LOCKED)
@@ -126,6 +129,7 @@ def claim_pending(
         "limit": limit,
         "now": now,
         "lease": LEASE_SECONDS,
+        "longest": _LONGEST_WAIT_SECONDS,
         "share": share.index,
         "shares": share.count,
     }
