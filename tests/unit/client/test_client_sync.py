@@ -42,8 +42,11 @@ class Site:
         self.robots = "User-agent: *\nDisallow: /private/\nCrawl-delay: 2\n"
         self.seen: list[tuple[str, str | None]] = []
         self.uploads: list[dict[str, Any]] = []
+        self.patches: list[tuple[str, dict[str, Any]]] = []
+        self.sitemap = SITEMAP
         self.app = Flask("site", static_folder=None)
         self.app.add_url_rule("/v1/assets:upload", "upload", self.upload, methods=["POST"])
+        self.app.add_url_rule("/v1/assets/<path:asset_id>", "patch", self.patch, methods=["PATCH"])
         self.app.add_url_rule("/<path:path>", "page", self.page)
 
     def page(self, path: str) -> Response:
@@ -51,12 +54,16 @@ class Site:
         if path == "robots.txt":
             return Response(self.robots, status=200 if self.robots else 503)
         if path == "sitemap.xml":
-            return Response(SITEMAP.format(base=self.base, a=self.changed), mimetype="application/xml")
+            return Response(self.sitemap.format(base=self.base, a=self.changed), mimetype="application/xml")
         if path == "moved":
             return Response(status=301, headers={"Location": "http://169.254.169.254/secrets"})
         if request.headers.get("If-None-Match") == '"1"':
             return Response(status=304)
         return Response(f"<h1>{path}</h1>", mimetype="text/html", headers={"ETag": '"1"'})
+
+    def patch(self, asset_id: str) -> Response:
+        self.patches.append((asset_id, orjson.loads(request.data)))
+        return Response(b"{}", mimetype="application/json")
 
     def upload(self) -> Response:
         fields = orjson.loads(request.form["fields"])
@@ -94,10 +101,11 @@ def fetcher(waits: Waits, *, allow_private: bool = True) -> PoliteFetcher:
     return PoliteFetcher(outbound, clock=lambda: waits.now, sleep=waits.sleep)
 
 
-def run(site: Site, path: Path, waits: Waits | None = None, most: int = 100) -> Any:
+def run(site: Site, path: Path, waits: Waits | None = None, most: int = 100, **options: bool) -> Any:
     client = Client(site.base, "fw_sk_test", tries=1)
     given = fetcher(waits if waits is not None else Waits())
-    return sync(client, given, SyncState(path), f"{site.base}/sitemap.xml", {"status": "draft"}, most=most)
+    address = f"{site.base}/sitemap.xml"
+    return sync(client, given, SyncState(path), address, {"status": "draft"}, most=most, **options)
 
 
 def test_a_sitemap_becomes_assets_and_robots_are_heeded(site: Site, tmp_path: Path) -> None:
@@ -127,6 +135,22 @@ def test_a_second_run_asks_only_for_what_may_have_changed(site: Site, tmp_path: 
     site.changed = "2026-02-02"
     run(site, tmp_path / "sync.json")
     assert ("a", '"1"') in site.seen
+
+
+def test_what_the_sitemap_names_no_more_is_archived_if_that_is_wanted(site: Site, tmp_path: Path) -> None:
+    site.robots = "User-agent: *\nAllow: /\n"
+    state, host = tmp_path / "sync.json", site.base.removeprefix("http://")
+    run(site, state)
+    site.sitemap = SITEMAP.replace("<url><loc>{base}/private/c</loc></url>", "")
+    assert site.sitemap != SITEMAP
+    assert "archived" not in run(site, state).results
+    assert run(site, state, archive_vanished=True).results["archived"] == 1
+    assert site.patches == [(f"{host}/private/c", {"status": "archived"})]
+    assert "archived" not in run(site, state, archive_vanished=True).results
+    site.sitemap = "<urlset></urlset>"
+    emptied = run(site, state, archive_vanished=True)
+    assert "2 of 2 pages are listed no more" in emptied.problems[0]
+    assert len(site.patches) == 1
 
 
 def test_a_run_has_a_bound_and_the_next_goes_on(site: Site, tmp_path: Path) -> None:

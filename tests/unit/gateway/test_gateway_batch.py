@@ -32,6 +32,18 @@ def test_answers_come_line_by_line_in_the_order_of_the_requests(gateway: Gateway
     assert len(gateway.recommender.seen) == 3  # a hundred lines a block
 
 
+def test_no_more_than_a_block_is_held_at_once(gateway: Gateway) -> None:
+    """The largest batch needs no more memory than its requests and the answers of one block."""
+    body = b"".join(orjson.dumps({"user_id": f"u{n}"}) + b"\n" for n in range(MAX_LINES))
+    answer = gateway.client.post(PATH, data=body, headers=gateway.headers(), buffered=False)
+    pieces = iter(answer.response)
+    for number in range(1, 4):
+        assert next(pieces).count(b"\n") == 100
+        assert len(gateway.recommender.seen) == number
+    answer.close()
+    assert len(gateway.recommender.seen) == 3  # a client that goes away asks nothing more
+
+
 def test_the_batch_gives_what_the_single_request_gives(gateway: Gateway) -> None:
     asked = {"user_id": "u", "count": 2}
     single = gateway.client.post("/v1/recommendations", json=asked, headers=gateway.headers()).json

@@ -14,6 +14,7 @@ import pytest
 from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
+from gateway.intake import hubspot
 from unit.gateway.gateway_fixtures import Gateway, make_gateway
 from unit.gateway.gateway_stand_in import StandIn
 
@@ -151,6 +152,28 @@ def test_hubspots_signatures_are_known(connected: Gateway, stand_in: StandIn, si
     for forged in (sign(body, secret="another"), sign(b"[]")):
         refused = connected.client.post("/v1/hubspot", data=body, headers=forged)
         assert (refused.status_code, refused.json["code"]) == (401, "signature_invalid")
+
+
+@pytest.mark.parametrize(
+    ("ids", "user_id"),
+    [("plain", "ada@example.com"), ("sha256", hashlib.sha256(b"ada@example.com").hexdigest()), ("off", None)],
+)
+def test_a_contacts_address_joins_it_to_the_buyer_if_ids_are_addresses(ids: Any, user_id: str | None) -> None:
+    said = notice(
+        subscriptionType="contact.propertyChange", propertyName="email", propertyValue=" Ada@Example.com"
+    )
+    (event,) = hubspot.tracking_events([said], ids)
+    if user_id is None:
+        assert (event["type"], event["userId"]) == ("identify", "hubspot-contact-77")
+    else:
+        assert (event["type"], event["previousId"], event["userId"]) == (
+            "alias",
+            "hubspot-contact-77",
+            user_id,
+        )
+    assert ("Ada" in str(event)) == (ids == "off")
+    emptied = {**said, "propertyValue": ""}
+    assert hubspot.tracking_events([emptied], ids)[0]["type"] == "identify"
 
 
 def test_an_old_or_early_signature_is_refused(connected: Gateway, stand_in: StandIn) -> None:

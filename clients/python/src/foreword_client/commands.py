@@ -201,10 +201,15 @@ def email_batch(recipients: Path, out: Path, index: int, count: int, url: str, k
 @click.option("--type", "kind", help="The type of all pages, such as blog; else guessed for each.")
 @click.option("--most", default=500, show_default=True, help="Pages that one run fetches at most.")
 @click.option("--pause", default=1.0, show_default=True, help="Seconds between two requests to a server.")
+@click.option(
+    "--archive-vanished",
+    is_flag=True,
+    help="Archive what an earlier run brought and the sitemap names no more.",
+)
 @click.option("--allow-private", is_flag=True, help="Fetch from private addresses too: a firm's own network.")
 def sync_site(
     address: str, url: str, key: str | None, status: str, kind: str | None, most: int, pause: float,
-    allow_private: bool,
+    archive_vanished: bool, allow_private: bool,
 ) -> None:  # fmt: skip
     """Keep the pages that ADDRESS lists (RSS, Atom or a sitemap) as assets.
 
@@ -231,6 +236,7 @@ def sync_site(
             address,
             fields,
             most=most,
+            archive_vanished=archive_vanished,
         )
     except (PageUnavailable, ListingUnreadable) as error:
         raise click.ClickException(f"{address} cannot be read: {str(error).rstrip(chr(46))}.") from error

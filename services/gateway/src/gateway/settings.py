@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from limits import parse_many
 from pydantic import Field, SecretStr, field_validator
@@ -82,6 +83,11 @@ class GatewaySettings(Settings):
     )
     hubspot_client_secret: SecretStr | None = Field(
         None, description="Secret of the firm's HubSpot app, which signs the webhooks to `/v1/hubspot`."
+    )
+    hubspot_email_ids: Literal["off", "plain", "sha256"] = Field(
+        "off",
+        description="Whether user ids are e-mail addresses in lower case (`plain`) or the SHA-256 of those "
+        "(`sha256`): then a HubSpot contact's `email` joins it to the buyer.",
     )
     placement_limits: dict[str, str] = Field(
         {}, description='Requests per placement over all keys, as JSON: `{"newsletter": "1000/minute"}`.'

@@ -34,6 +34,7 @@ class Listing:
 
     pages: tuple[ListedPage, ...] = ()
     further: tuple[str, ...] = ()
+    is_complete: bool = True  # a sitemap names all there is; a feed names only the newest
 
 
 def read_listing(body: bytes) -> Listing:
@@ -45,7 +46,7 @@ def read_listing(body: bytes) -> Listing:
     feed = feedparser.parse(data)
     if not feed.entries and not feed.get("version"):
         raise ListingUnreadable("it is neither a feed (RSS, Atom) nor a sitemap")
-    return Listing(tuple(_entry(entry) for entry in feed.entries if entry.get("link")))
+    return Listing(tuple(_entry(entry) for entry in feed.entries if entry.get("link")), is_complete=False)
 
 
 def _inflated(body: bytes) -> bytes:

@@ -21,6 +21,15 @@ _LONGEST_ID = 200
 
 
 @dataclass(slots=True)
+class _Walk:
+    """What one run read: each listing with its conditions, each page, and whether that was all there is."""
+
+    listings: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    pages: set[str] = field(default_factory=set)
+    is_complete: bool = True
+
+
+@dataclass(slots=True)
 class SyncReport:
     """How many pages became what, and what stood in the way."""
 
@@ -42,8 +51,18 @@ class SyncState:
     def of(self, url: str) -> dict[str, Any]:
         return self._seen.get(url, {})
 
-    def keep(self, url: str, conditions: Mapping[str, str], changed: str | None) -> None:
-        self._seen[url] = {"conditions": dict(conditions), "changed": changed}
+    def keep(
+        self, url: str, conditions: Mapping[str, str], changed: str | None, listed_by: str | None = None
+    ) -> None:
+        """`listed_by` is the address that a run began with; None for a listing itself."""
+        self._seen[url] = {"conditions": dict(conditions), "changed": changed, "listed_by": listed_by}
+
+    def listed_by(self, address: str) -> list[str]:
+        """The pages that earlier runs of this address brought."""
+        return [url for url, seen in self._seen.items() if seen.get("listed_by") == address]
+
+    def drop(self, url: str) -> None:
+        self._seen.pop(url, None)
 
     def save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,17 +79,20 @@ def sync(
     fields: Mapping[str, Any],
     *,
     most: int,
+    archive_vanished: bool = False,
     told: Callable[[str], None] = lambda _: None,
 ) -> SyncReport:
     """Bring the pages that `address` lists into the catalogue; `fields` go with each (status, type, …).
 
     A page that fails is reported and the others go on. A listing that cannot be read raises `PageUnavailable`
-    or `ListingUnreadable`, and nothing is changed.
+    or `ListingUnreadable`, and nothing is changed. With `archive_vanished`, pages that earlier runs brought
+    and the sitemap names no more are archived, unless more than half of them are gone.
     """
     report = SyncReport()
     pending = []
-    listings: dict[str, Mapping[str, str]] = {}
-    for page in _pages(fetcher, state, address, report, listings):
+    walk = _Walk()
+    for page in _pages(fetcher, state, address, report, walk):
+        walk.pages.add(page.url)
         seen = state.of(page.url)
         if page.changed is not None and seen.get("changed") == page.changed:
             report.results["unchanged"] += 1
@@ -78,17 +100,19 @@ def sync(
             pending.append((page, seen))
     for page, seen in pending[:most]:
         try:
-            outcome = _bring(client, fetcher, state, page, seen, fields)
+            outcome = _bring(client, fetcher, state, page, seen, fields, address)
         except (PageUnavailable, RequestRefused) as error:
             outcome = "failed"
             report.problems.append(f"{page.url}: {error}")
         report.results[outcome] += 1
         told(page.url)
         state.save()
+    if archive_vanished and walk.is_complete:
+        _archive_vanished(client, state, address, walk.pages, report)
     if len(pending) > most:
         report.results["left for the next run"] += len(pending) - most
     elif not report.problems:
-        for place, conditions in listings.items():  # else the next run must see the listing again
+        for place, conditions in walk.listings.items():  # else the next run must see the listing again
             state.keep(place, conditions, None)
     state.save()
     return report
@@ -99,7 +123,7 @@ def _pages(
     state: SyncState,
     address: str,
     report: SyncReport,
-    listings: dict[str, Mapping[str, str]],
+    walk: _Walk,
 ) -> Iterator[ListedPage]:
     """Every page of the listing and, where it is an index, of the listings it names on the same host."""
     waiting, read = [address], 0
@@ -110,11 +134,35 @@ def _pages(
         fetched = fetcher.fetch(place, state.of(place).get("conditions", {}), MAX_BYTES)
         if fetched.body is None:
             report.results["listing unchanged"] += 1
+            walk.is_complete = False  # what it names is not said again
             continue
         listing = read_listing(fetched.body)
-        listings[place] = fetched.conditions
+        walk.listings[place] = fetched.conditions
+        walk.is_complete = walk.is_complete and listing.is_complete
         waiting += [further for further in listing.further if urlsplit(further).netloc == host]
         yield from listing.pages
+    walk.is_complete = walk.is_complete and not waiting
+
+
+def _archive_vanished(
+    client: Client, state: SyncState, address: str, listed: set[str], report: SyncReport
+) -> None:
+    known = state.listed_by(address)
+    gone = [url for url in known if url not in listed]
+    if 2 * len(gone) > len(known):
+        told = f"{len(gone)} of {len(known)} pages are listed no more"
+        report.problems.append(f"{address}: {told}; none was archived, in case this is a mistake")
+        return
+    for url in gone:
+        try:
+            client.patch_asset(asset_id_of(url), status="archived")
+        except RequestRefused as error:
+            if error.status != 404:
+                report.problems.append(f"{url}: {error}")
+                continue
+        else:
+            report.results["archived"] += 1
+        state.drop(url)
 
 
 def _bring(
@@ -124,10 +172,11 @@ def _bring(
     page: ListedPage,
     seen: Mapping[str, Any],
     fields: Mapping[str, Any],
+    address: str,
 ) -> str:
     fetched: Fetched = fetcher.fetch(page.url, seen.get("conditions", {}), _PAGE_BYTES)
     if fetched.body is None:
-        state.keep(page.url, fetched.conditions, page.changed)
+        state.keep(page.url, fetched.conditions, page.changed, address)
         return "unchanged"
     name = "page.pdf" if "pdf" in fetched.content_type.lower() else "page.html"
     stated = {"id": asset_id_of(page.url), "url": page.url, **fields}
@@ -137,7 +186,7 @@ def _bring(
     result = answer[0] if answer else {"result": "failed", "detail": "no answer"}
     if result.get("result") == "failed":
         raise PageUnavailable(str(result.get("detail")))
-    state.keep(page.url, fetched.conditions, page.changed)
+    state.keep(page.url, fetched.conditions, page.changed, address)
     return str(result.get("result"))
 
 

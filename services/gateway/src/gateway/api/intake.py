@@ -51,7 +51,7 @@ class IntakeViews:
             raise BadRequest("The body is not JSON.", code="json_malformed") from error
         if not isinstance(notices, list) or len(notices) > _MOST_NOTICES:
             raise BadRequest("HubSpot sends a list of notices.", code="notices_malformed")
-        return self._take(hubspot.tracking_events(notices))
+        return self._take(hubspot.tracking_events(notices, self._parts.settings.hubspot_email_ids))
 
     def opportunities(self, _: Caller) -> Response:
         rows = opportunities.read_table(bodies.read_inflated(_MAX_BYTES))

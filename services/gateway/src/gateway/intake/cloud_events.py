@@ -28,7 +28,7 @@ _UNREADABLE = (CloudEventValidationError, ValueError, TypeError, KeyError, Attri
 
 
 def tracking_events(headers: Mapping[str, str], body: bytes) -> list[dict[str, Any]]:
-    """The events of one request, in whichever mode its content type names. Raises `BadRequest`, `Unprocessable`."""
+    """The events of one request, in whichever mode its content type names. Raises `BadRequest`."""
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == BATCH_TYPE:
         return [_tracking_event(_read({"content-type": STRUCTURED_TYPE}, one)) for one in _members(body)]

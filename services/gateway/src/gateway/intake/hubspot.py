@@ -2,7 +2,8 @@
 
 A contact becomes the buyer `hubspot-contact-<id>`, a company the account `hubspot-company-<id>`, and a deal
 the buyer `hubspot-deal-<id>` of its account. Where the firm keeps Foreword's ids in HubSpot, two properties
-join the two worlds: a contact's `foreword_user_id` and a deal's or contact's `foreword_account_id`.
+join the two worlds: a contact's `foreword_user_id` and a deal's or contact's `foreword_account_id`. Where the
+firm's user ids are e-mail addresses, or hashes of them, a contact's `email` joins them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from servicekit.errors import Unauthenticated
@@ -22,6 +23,7 @@ from servicekit.wire import require_shallow
 CLOCK_WINDOW = timedelta(minutes=5)
 USER_PROPERTY = "foreword_user_id"
 ACCOUNT_PROPERTY = "foreword_account_id"
+EmailIds = Literal["off", "plain", "sha256"]
 _JOINED = {"DEAL_TO_COMPANY": "deal", "CONTACT_TO_COMPANY": "contact"}
 _STAGES = {"closedwon": "Opportunity Won", "closedlost": "Opportunity Lost"}
 
@@ -57,8 +59,12 @@ def _check_clock(stamp: str, now: datetime) -> None:
         raise Unauthenticated("The signature is older than five minutes.", code="signature_expired")
 
 
-def tracking_events(notices: Sequence[Any]) -> list[dict[str, Any]]:
-    """What the notices say; those that say nothing about a buyer are left out."""
+def tracking_events(notices: Sequence[Any], email_ids: EmailIds = "off") -> list[dict[str, Any]]:
+    """What the notices say; those that say nothing about a buyer are left out.
+
+    `email_ids` says what the firm's user ids are: e-mail addresses in lower case, the SHA-256 of those in
+    hexadecimal, or neither.
+    """
     require_shallow(notices)
     found = []
     for notice in notices:
@@ -66,10 +72,24 @@ def tracking_events(notices: Sequence[Any]) -> list[dict[str, Any]]:
             continue
         subject, _, change = kind.partition(".")
         make = _MAKERS.get((subject, change))
-        event = make(notice) if make is not None else None
+        event = _joined_by_email(notice, kind, email_ids)
+        if event is None and make is not None:
+            event = make(notice)
         if event is not None:
             found.append({**event, **_stamp(notice)})
     return found
+
+
+def _joined_by_email(notice: Mapping[str, Any], kind: str, email_ids: EmailIds) -> dict[str, Any] | None:
+    """The contact is the buyer of this address; the address itself goes no further where ids are hashes."""
+    address = notice.get("propertyValue")
+    named = kind == "contact.propertyChange" and notice.get("propertyName") == "email"
+    if email_ids == "off" or not named or not isinstance(address, str) or "@" not in address:
+        return None
+    user_id = address.strip().lower()
+    if email_ids == "sha256":
+        user_id = hashlib.sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return {"type": "alias", "previousId": _id(notice, "contact"), "userId": user_id}
 
 
 def _stamp(notice: Mapping[str, Any]) -> dict[str, Any]:
