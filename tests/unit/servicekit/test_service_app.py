@@ -74,7 +74,7 @@ def test_every_error_is_a_problem_document(client: FlaskClient, kind: type[error
         "title": kind.title,
         "status": kind.status,
         "detail": "What to do.",
-        "instance": f"/raise/{kind.__name__}",
+        "instance": "/raise/{name}",
         "code": "own_code",
         "message": "What to do.",
         "request_id": "req-7",

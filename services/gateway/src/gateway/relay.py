@@ -9,6 +9,7 @@ import orjson
 from flask import Response, request
 
 from gateway.routing import PROBLEM
+from servicekit.flask_app import shown_path
 from servicekit.http import UpstreamResponse
 from servicekit.wire import dumps
 
@@ -60,6 +61,6 @@ def _with_our_instance(body: bytes) -> bytes:
         problem = orjson.loads(body)
     except orjson.JSONDecodeError:
         return body
-    if not isinstance(problem, dict) or problem.get("instance") == request.path:
+    if not isinstance(problem, dict) or problem.get("instance") == shown_path():
         return body
-    return dumps({**problem, "instance": request.path})
+    return dumps({**problem, "instance": shown_path()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from flask import Flask, Response, g, request
@@ -26,6 +27,8 @@ _BY_STATUS: dict[int, type[errors.ForewordError]] = {
     429: errors.TooManyRequests,
 }
 
+_PLACE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
+
 
 def create(service: str, *, metrics: Metrics, max_body_bytes: int, tracer: Tracer | None = None) -> Flask:
     """A bare application of this service; routes and health checks are registered by its `create_app`."""
@@ -48,11 +51,22 @@ def problem_response(error: errors.ForewordError) -> Response:
     """The one place where an error becomes an HTTP answer."""
     context = request_context.current()
     document = errors.problem_document(
-        error, instance=request.path, request_id=context.request_id if context else ""
+        error, instance=shown_path(), request_id=context.request_id if context else ""
     )
     return Response(
         dumps(document), status=error.status, mimetype="application/problem+json", headers=error.headers
     )
+
+
+def shown_path() -> str:
+    """The address as an error may show it: clients log errors, and an id in a path may be a mail address.
+
+    Names stand for the ids (`/v1/buyers/{buyer_id}`); of an address that is none only the beginning is shown.
+    """
+    if request.url_rule is not None:
+        return _PLACE.sub(r"{\1}", request.url_rule.rule) if request.view_args else request.path
+    first, rest = request.path[1:].partition("/")[::2]
+    return f"/{first}/…" if rest else request.path
 
 
 def _init_request_context(app: Flask, tracer: Tracer | None) -> None:
