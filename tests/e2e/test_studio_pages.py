@@ -38,6 +38,8 @@ PAGES = (
     "/goals",
     "/people",
     "/keys",
+    "/webhooks",
+    "/webhooks?state=failed",
     "/audit",
     "/audit?q=nothing-has-this",
 )

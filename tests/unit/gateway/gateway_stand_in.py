@@ -42,6 +42,8 @@ class StandIn:
     delay_seconds: float = 0.0
     catalogue: list[dict[str, Any]] = field(default_factory=list)
     nonsense: bool = False
+    hook: dict[str, Any] = field(default_factory=dict)  # what is different about the webhook endpoint
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
     accounts: dict[str, str] = field(default_factory=dict)  # a recipient's account as the log has it
     replaced: dict[str, str] = field(default_factory=dict)  # links of old mails: asset to where it leads now
 
@@ -369,12 +371,12 @@ def make_app(state: StandIn) -> Flask:
         note(request.get_data())
         if request.method == "DELETE":
             return Response(status=204)
-        return _json({**hook, "id": endpoint_id}, 201 if request.method == "PUT" else 200)
+        return _json({**hook, **state.hook, "id": endpoint_id}, 201 if request.method == "PUT" else 200)
 
     @app.get("/v1/webhooks/endpoints")
     def endpoints() -> Response:
         note(b"")
-        return _json({"endpoints": [hook]})
+        return _json({"endpoints": [{**hook, **state.hook}]})
 
     @app.post("/v1/webhooks/endpoints/<any_id:endpoint_id>:test")
     def test_endpoint(endpoint_id: str) -> Response:
@@ -384,7 +386,7 @@ def make_app(state: StandIn) -> Flask:
     @app.get("/v1/webhooks/deliveries")
     def deliveries() -> Response:
         note(b"")
-        return _json({"deliveries": [], "next_page_token": None})
+        return _json({"deliveries": state.deliveries, "next_page_token": None})
 
     @app.post("/v1/webhooks/deliveries/<any_id:delivery_id>:retry")
     def retry(delivery_id: str) -> Response:

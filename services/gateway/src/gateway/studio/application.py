@@ -35,6 +35,7 @@ from gateway.studio.pages import (
     sign_in,
     single_sign_on,
     upload,
+    webhooks,
 )
 from gateway.studio.people import People
 from gateway.studio.sessions import COOKIE, PATH, Sessions, StudioCookies
@@ -57,6 +58,7 @@ _PAGES = (
     goals,
     people,
     keys,
+    webhooks,
     audit_pages,
 )
 
