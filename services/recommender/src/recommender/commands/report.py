@@ -165,7 +165,7 @@ def _document(ranked: dict[str, Table], stages: Table | None, figures: Path, *, 
             "The rolling views had by then been run on all candidates (1.225 and 1.262 × the best baseline) "
             "and on the back catalogue (1.312 ×). On the random split boosted trees (LightGBM, lambdarank) "
             "on 42 base scores, trained on cases whose asset the base models had not seen, reached .611 on "
-            "the days before 2016-08-05, the sum of curves of 22 terms .603, the terms as they serve .598: on "
+            "the days before 2016-08-05, the sum of curves of 22 terms .603, those that serve .598: on "
             "this log the goal was not in reach of what we tried.",
         ]
     for view, table in ranked.items():
