@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from recommender.commands.database import database_option, opened
+from recommender.commands.wipe_erased import told
 from recommender.service.clock import system_clock
 from recommender.store.retention import alone, first_kept_month, forget
+from recommender.store.wipes import wipe
 
 
 @click.command()
@@ -29,15 +31,22 @@ from recommender.store.retention import alone, first_kept_month, forget
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @database_option
 def retention(keep_months: int, keep_email_days: int, dry_run: bool, database_url: str) -> None:
-    """Drop the months of the log that are older than the firm keeps. Two runs at once are harmless."""
+    """Drop the months of the log that are older than the firm keeps, then do as `wipe-erased` does.
+
+    Two runs at once are harmless.
+    """
     now = system_clock()
     with opened(database_url, "retention") as engine, alone(engine) as mine:
         if not mine:
             click.echo("Another run of retention is under way; nothing to do.")
             return
         done = forget(engine, now, keep_months, keep_email_days=keep_email_days, dry_run=dry_run)
+        wiped = None if dry_run else wipe(engine)
     verb = "Would drop" if dry_run else "Dropped"
     click.echo(f"Kept from {first_kept_month(now, keep_months):%Y-%m-%d}.")
     click.echo(f"{verb} {len(done.partitions)} months: {', '.join(done.partitions) or 'none'}.")
     for table, count in done.rows.items():
         click.echo(f"{'Would delete' if dry_run else 'Deleted'} {count:,} rows of {table}.")
+    if wiped is not None:
+        for line in told(wiped):
+            click.echo(line)

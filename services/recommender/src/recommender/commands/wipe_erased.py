@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from recommender.commands.database import database_option, opened
-from recommender.store.wipes import waiting, wipe
+from recommender.store.wipes import Wiped, waiting, wipe
 
 
 @click.command(name="wipe-erased")
 @click.option("--dry-run", is_flag=True, help="Say what would be written anew, and change nothing.")
 @database_option
 def wipe_erased(dry_run: bool, database_url: str) -> None:
-    """Write anew the tables that held erased buyers, and finish the write-ahead log. Run it every night.
+    """Write anew the tables that held erased buyers, and finish the write-ahead log. `retention` does it too.
 
     Exits with 3 when something remains; the lines say what, and for how long.
     """
@@ -23,8 +23,13 @@ def wipe_erased(dry_run: bool, database_url: str) -> None:
                     click.echo(f"{relation} holds erased buyers since {since:%Y-%m-%d %H:%M} UTC.")
             return
         done = wipe(engine)
-    click.echo(f"Written anew: {', '.join(done.tables) or 'nothing was due'}.")
-    for sentence in done.remains:
-        click.echo(f"Remains: {sentence}")
+    for line in told(done):
+        click.echo(line)
     if done.remains:
         raise SystemExit(3)
+
+
+def told(done: Wiped) -> list[str]:
+    """What was done and what remains, a sentence a line."""
+    written = f"Written anew: {', '.join(done.tables) or 'nothing was due'}."
+    return [written, *(f"Remains: {sentence}" for sentence in done.remains)]

@@ -10,10 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from recommender.store import wipes
+
 _LOCK = 0x52657465  # "Rete"
 # The parents of monthly partitions, and whether buyers are made from what they hold.
 _PARENTS = {"signals": True, "recommendation_log": False}
 _BLOCK = 10_000
+# A month that is dropped takes its file along; of these single rows go, and leave their bytes in it.
+_PERSONAL = ("signals_default", "recommendation_log_default", "dead_letters", "email_slots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ def forget(
         rows[table] = _delete(engine, table, "received_at", before - timedelta(days=1), dry_run, False)
     oldest_mail = before if keep_email_days is None else now - timedelta(days=keep_email_days)
     rows["email_slots"] = _delete(engine, "email_slots", "created_at", oldest_mail, dry_run, False)
+    emptied = [f"recommender.{name}" for name, count in rows.items() if count and name in _PERSONAL]
+    if emptied and not dry_run:
+        with engine.begin() as connection:
+            wipes.note(connection, emptied, now)
     return Forgotten(tuple(name for _, name in partitions), rows)
 
 
