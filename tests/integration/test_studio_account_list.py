@@ -153,3 +153,12 @@ def test_a_list_that_takes_too_long_is_given_up_in_words(firms: Rig, monkeypatch
     answer = firms.client.get("/internal/accounts")
     assert answer.status_code == 503
     assert answer.get_json()["code"] == "list_took_too_long"
+
+
+def test_a_buyers_signals_tell_their_effect_on_the_stage(firms: Rig) -> None:
+    buyer = firms.client.get("/v1/buyers/ann").get_json()
+    weighty = {e["signal"]: e["effect"] for e in buyer["stage"]["evidence"] if e["signal"] == "demo_request"}
+    told = [s for s in buyer["recent_signals"] if s["effect"] is not None]
+    assert told
+    assert weighty == {} or any(s["effect"] in weighty.values() for s in told)
+    assert all(s["effect"] in [e["effect"] for e in buyer["stage"]["evidence"]] for s in told)

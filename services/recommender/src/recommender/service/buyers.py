@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from contract.buyers import AccountMember, AccountOutput, BuyerOutput, RecentSignal
+from contract.recommendations import BuyerStageEstimate
 from recommender.domain.buyer_state import moment
 from recommender.domain.catalogue import Catalogue
 from recommender.domain.errors import AccountNotFound, BuyerNotFound
@@ -20,6 +22,9 @@ from recommender.service.clock import Clock
 from recommender.service.estimates import StageEstimator
 from recommender.service.replica import CatalogueReplica
 from recommender.store import buyers as store
+
+# When, of which kind, about which asset: its id, title and type.
+RecentEvent = tuple[datetime, str, str | None, str | None, str | None]
 
 _RECENT_SIGNALS = 50
 _TOPICS_SHOWN = 10
@@ -50,7 +55,7 @@ class BuyerService:
             view = self._find(connection, buyer_id)
             recent = store.recent_events(connection, view.buyer_id or 0, _RECENT_SIGNALS)
         catalogue = self._replica.snapshot.catalogue
-        estimate = self._estimator.of_buyer(view, now)
+        stage = self._estimator.shown(self._estimator.of_buyer(view, now), now, with_evidence=True)
         known = [i for i in view.identities if i.kind == "user"]
         return BuyerOutput(
             user_id=known[0].external_id if known else None,
@@ -61,11 +66,27 @@ class BuyerService:
             first_seen_at=moment(view.state.first_at),
             last_seen_at=moment(view.state.last_at),
             topics=_topics([view.state.profile], catalogue, now),
-            stage=self._estimator.shown(estimate, now, with_evidence=True),
-            recent_signals=tuple(
-                RecentSignal(at=at, type=kind, asset_id=asset_id, title=title)
-                for at, kind, asset_id, title in recent
-            ),
+            stage=stage,
+            recent_signals=self._with_effects(recent, stage),
+        )
+
+    def _with_effects(
+        self, recent: Sequence[RecentEvent], stage: BuyerStageEstimate
+    ) -> tuple[RecentSignal, ...]:
+        """Each signal, those that the stage's evidence names with their effect on it."""
+        effects = {(e.signal, _milliseconds(e.at)): e.effect for e in stage.evidence if e.at is not None}
+        return tuple(
+            RecentSignal(
+                at=at,
+                type=kind,
+                asset_id=asset_id,
+                title=title,
+                # Of two signals of a kind at one moment the effect is told once.
+                effect=effects.pop(
+                    (self._estimator.stage_signal_of(kind, asset_type) or "", _milliseconds(at)), None
+                ),
+            )
+            for at, kind, asset_id, title, asset_type in recent
         )
 
     def account(self, account_id: str) -> AccountOutput:
@@ -146,6 +167,10 @@ class BuyerService:
             for name, i in topics.items()
             if found.surging[i]
         )
+
+
+def _milliseconds(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 def _topics(profiles: Sequence[Profile], catalogue: Catalogue, now: float) -> tuple[dict[str, Any], ...]:

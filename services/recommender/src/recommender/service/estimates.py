@@ -77,6 +77,10 @@ class StageEstimator:
         found = self._calibration()
         return found if found is not None and found.fits(self.model) else None
 
+    def stage_signal_of(self, kind: str, asset_type: str | None) -> str | None:
+        """As what the stage model reads a signal of this kind; None where it says nothing of the stage."""
+        return self._kinds.stage_signal_of(kind, asset_type)
+
     def of_buyer(self, view: BuyerView, now: float) -> StageEstimate:
         """The person's own estimate pooled with the account's; the account's alone for a stranger in it."""
         known = view.state.last_at is not None

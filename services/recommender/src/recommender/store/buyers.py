@@ -232,12 +232,12 @@ def account_by_id(connection: sa.Connection, account_id: int) -> AccountRow:
 
 def recent_events(
     connection: sa.Connection, buyer_id: int, limit: int
-) -> list[tuple[datetime, str, str | None, str | None]]:
-    """→ (at, kind, asset id, asset title), newest first."""
+) -> list[tuple[datetime, str, str | None, str | None, str | None]]:
+    """→ (at, kind, asset id, asset title, asset type), newest first."""
     rows = connection.exec_driver_sql(
-        "SELECT s.at, s.kind, s.asset_id, nullif(a.title, '') FROM recommender.signals s "
+        "SELECT s.at, s.kind, s.asset_id, nullif(a.title, ''), a.type FROM recommender.signals s "
         "LEFT JOIN recommender.assets a ON a.asset_id = s.asset_id WHERE s.identity_id IN "
         "(SELECT identity_id FROM recommender.identities WHERE buyer_id = %s) ORDER BY s.at DESC LIMIT %s",
         (buyer_id, limit),
     )
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
