@@ -79,7 +79,7 @@ eval: $(READY) ## Judge ranking and stages on a log (LOG=folder) and write docs/
 	$(BIN)/foreword report $(if $(LOG),--log $(LOG))
 
 .PHONY: bench
-bench: bench-ranking bench-embed bench-serve bench-ingest bench-batch bench-import ## Measure speed, as ratios within one run
+bench: bench-ranking bench-embed bench-serve bench-ingest bench-batch bench-import bench-index bench-scale ## Measure speed, as ratios within one run
 
 .PHONY: bench-ranking
 bench-ranking: $(READY) ## Time the ranking function
@@ -116,6 +116,14 @@ bench-memory: $(READY) ## Watch the services' memory over requests (REQUESTS=100
 .PHONY: bench-import
 bench-import: $(READY) ## Time an import against the model and the database alone; writes docs/performance.md
 	$(BIN)/python -m bench.import_log --write docs/performance.md
+
+.PHONY: bench-index
+bench-index: $(READY) ## Time the approximate index against hnswlib and usearch; writes docs/performance.md
+	$(BIN)/python -m bench.index --write docs/performance.md
+
+.PHONY: bench-scale
+bench-scale: $(READY) ## Measure time, memory and disk by assets, profiles and signals; writes docs/performance.md
+	$(BIN)/python -m bench.scale --write docs/performance.md
 
 .PHONY: drill
 drill: $(READY) ## Take each part away under load and write docs/drills.md
