@@ -153,6 +153,19 @@ def test_a_person_switched_off_is_out_at_once_and_a_role_holds_at_once(place: Pl
     assert place.desk.people.with_password(email, PASSWORD) is None
 
 
+def test_a_changed_role_can_be_taken_back_by_an_operator_alone(place: Place) -> None:
+    email, operator = place.person(Role.EDITOR), place.browser(place.person(Role.OPERATOR))
+    user = place.desk.people.find_by_email(email)
+    assert user is not None
+    post(operator, "/people/role", page="/people", id=user.user_id, role="approver")
+    entry = place.desk.audit.of("person", user.user_id)[0]
+    post(place.browser(email), "/undo", ids=str(entry.entry_id))
+    assert place.desk.people.find(user.user_id).role is Role.APPROVER
+    assert "Undo" in operator.get("/studio/people").text
+    post(operator, "/undo", page="/people", ids=str(entry.entry_id))
+    assert place.desk.people.find(user.user_id).role is Role.EDITOR
+
+
 def test_an_idle_session_ends(place: Place) -> None:
     client = place.browser(place.person(Role.VIEWER))
     now = place.clock[0]

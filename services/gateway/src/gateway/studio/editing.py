@@ -102,6 +102,8 @@ class Editing:
         entry = self._desk.audit.find(entry_id)
         if entry.subject_kind == "placement":
             return self._undo_placement(entry)
+        if entry.action == "person.role" and entry.before is not None:
+            return self._undo_role(entry, Role(entry.before["role"]))
         if entry.subject_kind != "asset" or entry.before is None:
             raise Unprocessable("This change cannot be undone here.")
         if entry.action == "asset.deleted":
@@ -116,6 +118,20 @@ class Editing:
             )
             return "The asset is back."
         self.change(entry.subject_id, entry.before, "Undone")
+        return "Undone."
+
+    def _undo_role(self, entry: Entry, role: Role) -> str:
+        if not me().role.may(Role.OPERATOR):
+            raise Forbidden("Changing a role needs the role operator.")
+        user = self._desk.people.find(entry.subject_id)
+        self._desk.people.set_role(user.user_id, role)
+        self._desk.note(
+            "person.role",
+            ("person", user.user_id),
+            f"{user.email} is {role.value} again",
+            before={"role": user.role.value},
+            after={"role": role.value},
+        )
         return "Undone."
 
     def _undo_placement(self, entry: Entry) -> str:

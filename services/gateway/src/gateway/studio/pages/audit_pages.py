@@ -53,6 +53,8 @@ def blueprint(desk: Desk) -> Blueprint:
             return go("library.page", f"{done} of {len(numbers)} taken back. {problem}", "problem")
         entry = desk.audit.find(numbers[0])
         if len(numbers) == 1:
+            if entry.subject_kind == "person":
+                return go("people.page", "Taken back.")
             to = "placements.one" if entry.subject_kind == "placement" else "asset.page"
             return go(to, "Taken back.", id=entry.subject_id)
         return go("library.page", f"{done} changes taken back.")

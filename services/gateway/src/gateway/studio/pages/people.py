@@ -6,6 +6,7 @@ from flask import Blueprint, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from gateway.studio.desk import Desk, go
+from gateway.studio.editing import offer_undo
 from gateway.studio.people import valid_email
 from gateway.studio.roles import Role, needs
 from servicekit.errors import Unprocessable
@@ -37,10 +38,12 @@ def blueprint(desk: Desk) -> Blueprint:
     def role() -> Response:
         wanted, user = _role(), desk.people.find(request.form.get("id", ""))
         desk.people.set_role(user.user_id, wanted)
-        desk.note(
+        entry = desk.note(
             "person.role", ("person", user.user_id), f"{user.email} is {wanted.value} now",
             before={"role": user.role.value}, after={"role": wanted.value},
         )  # fmt: skip
+        if wanted is not user.role:
+            offer_undo(url_for("audit.undo_many", ids=str(entry)))
         return go("people.page", f"{user.name} is {wanted.value} now.")
 
     @pages.post("/people/switch")
