@@ -22,9 +22,9 @@ from e2e.tracking_clients import (
     python_clients,
     recording,
     send_with,
-    served_app,
 )
 from foreword_dev.stack import Stack
+from unit.gateway.gateway_stand_in import serve
 
 __all__ = ["node_clients", "python_clients"]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_server_error")]
@@ -132,8 +132,8 @@ def check_arrived(
 
 
 PROGRAMS = {
-    "segment-python": ("python", "segment_python.py"),
-    "rudder-python": ("python", "rudder_python.py"),
+    "segment-python": ("python", "tracking_client.py", "segment"),
+    "rudder-python": ("python", "tracking_client.py", "rudder"),
     "segment-node": ("node", "segment_node.cjs"),
     "rudder-node": ("node", "rudder_node.cjs"),
 }
@@ -143,13 +143,13 @@ PROGRAMS = {
 def test_a_servers_client_sends_its_usual_calls(
     client: str, api: Api, stack: Stack, python_clients: Path, node_clients: Path
 ) -> None:
-    language, program = PROGRAMS[client]
+    language, *program = PROGRAMS[client]
     name = unique(client)
     interpreter = python_clients if language == "python" else Path(sys.executable).with_name("node")
     assert api.put_asset(f"{name}-paper", url=f"https://www.example.com/{name}/paper").status == 201
     calls = story(name)
     with recording(stack.url) as recorder:
-        send_with([str(interpreter), program], calls, recorder.url, stack.keys["secret"])
+        send_with([str(interpreter), *program], calls, recorder.url, stack.keys["secret"])
         sent = recorder.wait_for_events(len(calls))
     check_answers(recorder)
     assert in_any_order(sent) == in_any_order(calls)
@@ -173,7 +173,7 @@ def page_url(node_clients: Path) -> Iterator[str]:
     def page() -> Response:
         return send_from_directory(CLIENTS, "browser.html")
 
-    with served_app(app) as url:
+    with serve(app) as url:
         yield f"{url}/a-page"
 
 

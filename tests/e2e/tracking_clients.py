@@ -16,7 +16,8 @@ import orjson
 import pytest
 import urllib3
 from flask import Flask, Response, request
-from werkzeug.serving import make_server
+
+from unit.gateway.gateway_stand_in import serve
 
 CLIENTS = Path(__file__).resolve().parents[1] / "clients"
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive", "server", "date"}
@@ -134,22 +135,8 @@ def recording(gateway: str) -> Iterator[Recorder]:
         headers = [(n, v) for n, v in answer.headers.items() if n.lower() not in _HOP_BY_HOP]
         return Response(answer.data, status=answer.status, headers=headers)
 
-    with served_app(app) as recorder.url:
+    with serve(app) as recorder.url:
         yield recorder
-
-
-@contextmanager
-def served_app(app: Flask) -> Iterator[str]:
-    """→ the address it answers at, in threads."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 def send_with(command: list[str], calls: list[dict[str, Any]], url: str, key: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -42,6 +45,23 @@ def group() -> None:
     """Commands that call a running Foreword."""
 
 
+@contextmanager
+def _told_plainly(refused: str) -> Iterator[None]:
+    """What goes wrong between here and Foreword, in one sentence; `refused` begins that of a refusal."""
+    try:
+        yield
+    except (FileUnreadable, RecipientsInvalid, RecipientsUnreadable) as error:
+        raise click.ClickException(str(error)) from error
+    except ForewordUnavailable as error:
+        raise click.ClickException(f"{error} Run the same command again to go on.") from error
+    except RequestRefused as error:
+        raise click.ClickException(f"{refused}: {error}") from error
+
+
+def _client(url: str, key: str | None) -> Client:
+    return Client(url, _key(key, Path(os.environ.get("FOREWORD_DATA_DIR", ".foreword"))))
+
+
 def _key(given: str | None, data_dir: Path) -> str:
     if given:
         return given
@@ -58,7 +78,9 @@ def _key(given: str | None, data_dir: Path) -> str:
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False)
 )
-@click.option("--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True)
+@click.option(
+    "--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True, help="The gateway."
+)
 @click.option("--key", envvar="FOREWORD_KEY", help="Secret key; by default the one in <data dir>/keys.json.")
 @click.option(
     "--as", "stated", type=click.Choice(["assets", "signals"]), help="What the files hold, if unclear."
@@ -85,7 +107,7 @@ def import_files(
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
         for path in files:
-            try:
+            with _told_plainly(f"Foreword refused {path.name}"):
                 kind = "table" if opportunities else stated or kind_of(path)
                 place = Places.key_of(path, url)
                 if restart:
@@ -96,12 +118,6 @@ def import_files(
                     bars.advance(bar, path.stat().st_size)
                 else:
                     report = import_file(client, path, kind, places, place, partial(bars.advance, bar))
-            except FileUnreadable as error:
-                raise click.ClickException(str(error)) from error
-            except ForewordUnavailable as error:
-                raise click.ClickException(f"{error} Run the same command again to go on.") from error
-            except RequestRefused as error:
-                raise click.ClickException(f"Foreword refused {path.name}: {error}") from error
             failed = failed or bool(report.results["failed"])
             _tell(console, report)
     if failed:
@@ -128,13 +144,24 @@ def _tell(console: Console, report: ImportReport) -> None:
 
 @group.command("email")
 @click.argument("recipients", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--count", type=click.IntRange(1, 10), default=3, show_default=True)
-@click.option("--placement", default="email", show_default=True)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The CSV to write."
+)
+@click.option(
+    "--count", type=click.IntRange(1, 10), default=3, show_default=True, help="Assets for each recipient."
+)
+@click.option(
+    "--placement",
+    default="email",
+    show_default=True,
+    help="The placement whose rules and figures it counts for.",
+)
 @click.option("--id-column", default="user_id", show_default=True, help="The column with the buyers' ids.")
 @click.option("--max-per-asset", type=click.IntRange(min=1), help="No asset to more recipients of a batch.")
 @click.option("--once-an-account", is_flag=True, help="No asset twice inside an account (column account_id).")
-@click.option("--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True)
+@click.option(
+    "--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True, help="The gateway."
+)
 @click.option("--key", envvar="FOREWORD_KEY", help="Secret key; by default the one in <data dir>/keys.json.")
 def email(recipients: Path, out: Path, url: str, key: str | None, **options: Any) -> None:
     """Add recommendation columns to a CSV of RECIPIENTS, for any email tool.
@@ -144,18 +171,14 @@ def email(recipients: Path, out: Path, url: str, key: str | None, **options: Any
     it was.
     """
     run = EmailRun(**options)
-    client = Client(url, _key(key, Path(os.environ.get("FOREWORD_DATA_DIR", ".foreword"))))
+    client = _client(url, key)
     console = Console(stderr=True)
-    try:
-        with Progress(*_ROW_COLUMNS, console=console) as bars:
-            bar = bars.add_task(recipients.name, total=count_rows(recipients, run))
-            report = fill_columns(client, recipients, out, run, partial(bars.advance, bar))
-    except RecipientsInvalid as error:
-        raise click.ClickException(str(error)) from error
-    except ForewordUnavailable as error:
-        raise click.ClickException(f"{error} Run the same command again to go on.") from error
-    except RequestRefused as error:
-        raise click.ClickException(f"Foreword refused the batch: {error}") from error
+    with (
+        _told_plainly("Foreword refused the batch"),
+        Progress(*_ROW_COLUMNS, console=console) as bars,
+    ):
+        bar = bars.add_task(recipients.name, total=count_rows(recipients, run))
+        report = fill_columns(client, recipients, out, run, partial(bars.advance, bar))
     resumed = f" (went on after {report.resumed:,})" if report.resumed else ""
     console.print(
         f"{out}: {report.rows:,} rows{resumed}, {report.problems:,} with a problem",
@@ -166,10 +189,27 @@ def email(recipients: Path, out: Path, url: str, key: str | None, **options: Any
 
 @group.command("email-batch")
 @click.argument("recipients", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
-@click.option("--index", envvar="JOB_COMPLETION_INDEX", type=click.IntRange(min=0), default=0)
-@click.option("--of", "count", envvar="FOREWORD_SHARES", type=click.IntRange(min=1), default=1)
-@click.option("--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder to write into."
+)
+@click.option(
+    "--index",
+    envvar="JOB_COMPLETION_INDEX",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Which share this is.",
+)
+@click.option(
+    "--of",
+    "count",
+    envvar="FOREWORD_SHARES",
+    type=click.IntRange(min=1),
+    default=1,
+    help="How many there are.",
+)
+@click.option(
+    "--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True, help="The gateway."
+)
 @click.option("--key", envvar="FOREWORD_KEY", help="Secret key; by default the one in <data dir>/keys.json.")
 def email_batch(recipients: Path, out: Path, index: int, count: int, url: str, key: str | None) -> None:
     """Write recommendations for the RECIPIENTS of share INDEX (from 0) of COUNT into the folder OUT.
@@ -178,26 +218,42 @@ def email_batch(recipients: Path, out: Path, index: int, count: int, url: str, k
     """
     if index >= count:
         raise click.ClickException(f"Share {index} of {count}: shares are counted from 0 to {count - 1}.")
-    client = Client(url, _key(key, Path(os.environ.get("FOREWORD_DATA_DIR", ".foreword"))))
-    try:
-        report = run_share(
-            client, recipients, out, index, count, lambda n: click.echo(f"{n:,} answered", err=True)
-        )
-    except RecipientsUnreadable as error:
-        raise click.ClickException(str(error)) from error
-    except ForewordUnavailable as error:
-        raise click.ClickException(f"{error} Run the same command again to go on.") from error
-    except RequestRefused as error:
-        raise click.ClickException(f"Foreword refused the batch: {error}") from error
+    client = _client(url, key)
+    console = Console(stderr=True)
+    with _told_plainly("Foreword refused the batch"), ExitStack() as shown:
+        # A person watches a bar; a Job's log gets a line now and then.
+        tell: Callable[[int], None] = lambda n: click.echo(f"{n:,} answered", err=True)  # noqa: E731
+        if console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                TextColumn("{task.completed:,}"),
+                TimeElapsedColumn(),
+            )
+            bars = shown.enter_context(Progress(*columns, console=console))
+            bar = bars.add_task(f"{recipients.name}, answered", total=None)
+            tell = partial(_advance_to, bars, bar)
+        report = run_share(client, recipients, out, index, count, tell)
     resumed = f", {report.resumed:,} of them before" if report.resumed else ""
     click.echo(f"{report.path.name}: {report.answered:,} answered{resumed}, {report.problems:,} refused.")
 
 
+def _advance_to(bars: Progress, bar: TaskID, answered: int) -> None:
+    bars.update(bar, completed=answered)
+
+
 @group.command("sync")
 @click.argument("address")
-@click.option("--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True)
+@click.option(
+    "--url", envvar="FOREWORD_URL", default="http://127.0.0.1:8080", show_default=True, help="The gateway."
+)
 @click.option("--key", envvar="FOREWORD_KEY", help="Secret key; by default the one in <data dir>/keys.json.")
-@click.option("--status", type=click.Choice(["draft", "approved"]), default="draft", show_default=True)
+@click.option(
+    "--status",
+    type=click.Choice(["draft", "approved"]),
+    default="draft",
+    show_default=True,
+    help="What new pages are stored as.",
+)
 @click.option("--type", "kind", help="The type of all pages, such as blog; else guessed for each.")
 @click.option("--most", default=500, show_default=True, help="Pages that one run fetches at most.")
 @click.option("--pause", default=1.0, show_default=True, help="Seconds between two requests to a server.")

@@ -16,6 +16,7 @@ from typing import IO, Any, Literal, cast
 import orjson
 
 from foreword_client.client import Client
+from foreword_client.kept_object import read_object, write_object
 
 Kind = Literal["assets", "signals", "table"]
 _Result = dict[str, Any]
@@ -84,11 +85,7 @@ class Progress:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            kept = orjson.loads(path.read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
-            kept = {}
-        self._lines: dict[str, int] = kept if isinstance(kept, dict) else {}
+        self._lines: dict[str, int] = read_object(path)
 
     @staticmethod
     def key_of(path: Path, address: str) -> str:
@@ -108,10 +105,7 @@ class Progress:
             self._lines.pop(key, None)
         else:
             self._lines[key] = lines
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new")
-        draft.write_bytes(orjson.dumps(self._lines))
-        draft.replace(self._path)
+        write_object(self._path, self._lines)
 
 
 def import_file(

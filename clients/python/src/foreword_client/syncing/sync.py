@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
 from foreword_client.client import Client, RequestRefused
+from foreword_client.kept_object import read_object, write_object
 from foreword_client.syncing.listings import MAX_BYTES, ListedPage, ListingUnreadable, read_listing
 from foreword_client.syncing.polite_fetching import Fetched, PageUnavailable, PoliteFetcher
 
@@ -42,11 +41,7 @@ class SyncState:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            kept = orjson.loads(path.read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
-            kept = {}
-        self._seen: dict[str, dict[str, Any]] = kept if isinstance(kept, dict) else {}
+        self._seen: dict[str, dict[str, Any]] = read_object(path)
 
     def of(self, url: str) -> dict[str, Any]:
         return self._seen.get(url, {})
@@ -65,10 +60,7 @@ class SyncState:
         self._seen.pop(url, None)
 
     def save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new")
-        draft.write_bytes(orjson.dumps(self._seen))
-        draft.replace(self._path)
+        write_object(self._path, self._seen)
 
 
 def sync(

@@ -29,7 +29,7 @@ _SAYS = {
     Role.VIEWER: "reads the library, coverage and goals",
     Role.EDITOR: "also uploads and edits, and sees buyers and accounts",
     Role.APPROVER: "also approves, archives, deletes, and sets placements",
-    Role.OPERATOR: "also manages people and keys, and reads the audit log",
+    Role.OPERATOR: "also manages people and keys, sees webhooks, and reads the audit log",
 }
 
 

@@ -1,10 +1,9 @@
-"""Segment's Python client, as its documentation has it: `segment_python.py URL KEY`, the calls on stdin."""
+"""A Python client as documented: `tracking_client.py segment|rudder URL KEY`, the calls on stdin."""
 
+import importlib
 import json
 import sys
 from datetime import datetime
-
-from segment import analytics
 
 NAMES = {
     "userId": "user_id",
@@ -13,11 +12,18 @@ NAMES = {
     "previousId": "previous_id",
     "messageId": "message_id",
 }
+# Where each library lives, and what it calls the address it sends to.
+LIBRARIES = {"segment": ("segment.analytics", "host"), "rudder": ("rudderstack.analytics", "dataPlaneUrl")}
 
 
 def main() -> None:
-    analytics.host, analytics.write_key = sys.argv[1:]
-    analytics.gzip = True
+    library, url, key = sys.argv[1:]
+    place, address = LIBRARIES[library]
+    analytics = importlib.import_module(place)
+    setattr(analytics, address, url)
+    analytics.write_key = key
+    if library == "segment":
+        analytics.gzip = True
     failures = []
     analytics.on_error = lambda error, items: failures.append(str(error))
     for call in json.load(sys.stdin):
