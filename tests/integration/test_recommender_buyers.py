@@ -211,7 +211,7 @@ def test_nothing_of_an_erased_buyer_is_left(recommender: Rig, user: str) -> None
     assert again is not None
     assert (again["receipt_id"], again["already_erased"]) == (receipt["receipt_id"], True)
     live(recommender, user, device)
-    assert {*everywhere(recommender, user), *everywhere(recommender, device)} <= {"recommender.dead_letters"}
+    assert everywhere(recommender, user) == everywhere(recommender, device) == set()
     assert recommender.rows("SELECT count(*) FROM recommender.signals") == [(4,)]
     assert recommender.buyer("somebody else")["signal_count"] == 4
 
@@ -220,6 +220,51 @@ def quoted(text: str) -> str:
     from urllib.parse import quote
 
     return quote(text, safe="")
+
+
+def test_who_left_but_a_mail_or_an_unreadable_event_can_be_erased(recommender: Rig) -> None:
+    recommender.put("a")
+    slot = {"user_id": "mail.only@firm.example", "send_id": "s", "slot": "1", "count": 1}
+    assert recommender.client.post("/v1/email/slots", json=slot).status_code == 200
+    recommender.send({"type": "purchase", "userId": "unreadable only", "messageId": "1"})
+    for who in ("mail.only@firm.example", "unreadable only"):
+        assert everywhere(recommender, who) != set()
+        receipt = recommender.client.post("/v1/buyers/" + quoted(who) + ":erase").json
+        assert receipt is not None
+        assert (receipt["identities"], receipt["already_erased"]) == (0, False)
+        assert everywhere(recommender, who) == set()
+    # The mail is opened once more, and the event sent again.
+    assert recommender.client.post("/v1/email/slots", json=slot).status_code == 200
+    recommender.send({"type": "purchase", "userId": "unreadable only", "messageId": "2"})
+    assert everywhere(recommender, "mail.only@firm.example") == set()
+    assert everywhere(recommender, "unreadable only") == set()
+
+
+def test_an_erased_person_is_taken_out_of_what_others_said(recommender: Rig) -> None:
+    who, mail = "cust-00001234", "maria.planted@firm.example"
+    recommender.send({"type": "identify", "userId": who, "messageId": "1", "traits": {"email": mail}})
+    said = {"by": who, "text": f"ask {mail} now", "list": [mail], "longer": f"x{who}", "kept": "all else"}
+    recommender.send(view("2", "colleague", extra=said))
+    recommender.send({"type": "group", "userId": "colleague", "groupId": "acme", "messageId": "3",
+                      "traits": {"contact": mail}})  # fmt: skip
+    recommender.send({"type": "purchase", "messageId": "4", "email": mail})
+    before = recommender.buyer("colleague")["signal_count"]
+    recommender.client.post(f"/v1/buyers/{who}:erase")
+    assert everywhere(recommender, mail) == set()
+    assert recommender.buyer("colleague")["signal_count"] == before
+    (event,) = recommender.rows("SELECT event FROM recommender.signals WHERE event->>'messageId' = '2'")
+    kept = {"by": "[erased]", "text": "ask [erased] now", "list": ["[erased]"], "longer": f"x{who}"}
+    assert event[0]["extra"] == {**kept, "kept": "all else"}
+
+
+def test_an_address_that_two_share_stays_with_the_other(recommender: Rig) -> None:
+    for user in ("first person", "second person"):
+        traits = {"email": "info.shared@firm.example"}
+        recommender.send({"type": "identify", "userId": user, "messageId": user, "traits": traits})
+    recommender.client.post("/v1/buyers/first%20person:erase")
+    assert recommender.buyer("second person")["traits"]["email"] == "info.shared@firm.example"
+    (event,) = recommender.rows("SELECT event FROM recommender.signals")
+    assert event[0]["traits"]["email"] == "info.shared@firm.example"
 
 
 def test_an_erasure_takes_no_more_than_it_should(recommender: Rig) -> None:
@@ -296,5 +341,8 @@ def test_an_export_holds_every_signal(recommender: Rig) -> None:
     sent = {s["event"]["messageId"]: s for s in export["signals"]}
     assert sent["with extra"]["event"]["extra"] == {"kept": ["as", "sent"]}
     assert sent["u1"]["asset_id"] == "a"
+    assert {(i["kind"], i["id"]) for i in export["identities"]} >= {("user", "u"), ("anonymous", "d")}
+    assert len(export["unreadable"]) == 2
+    assert {"recommendations", "emails", "webhooks"} <= export.keys()
     assert code(recommender.client.get("/v1/buyers/nobody:export")) == (404, "buyer_not_found")
     assert code(recommender.client.post("/v1/buyers/nobody:erase")) == (404, "buyer_not_found")

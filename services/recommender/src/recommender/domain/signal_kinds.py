@@ -39,6 +39,8 @@ class SignalKinds:
         """The stage model's signal, given the asset's type where it is known; None says nothing."""
         if asset_type is not None and (special := self.by_type.get((kind, asset_type))) is not None:
             return special
+        if kind not in self.names:  # identify, group, alias; and what a table of before had
+            return None
         return self.stage_signal[self.index(kind)]
 
 
