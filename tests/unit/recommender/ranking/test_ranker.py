@@ -159,6 +159,30 @@ def test_without_consent_the_profile_changes_nothing() -> None:
     assert ask(known).tier == "popular"
 
 
+def firm_of_two(first: str, second: str, vectors: np.ndarray, ages: tuple[float, float]) -> Catalogue:
+    """One asset of awareness and one of the customer's stage."""
+    stage = np.array([[0.85, 0.1, 0.03, 0.02], [0.02, 0.05, 0.13, 0.8]])
+    cards = [card("first", type=first), card("second", type=second)]
+    return make_catalogue(cards, vectors, published_at=NOW - DAY * np.array(ages), stage=stage)
+
+
+def test_a_stranger_meets_the_firm_by_a_first_read_and_not_by_the_newest_release_notes() -> None:
+    firm = firm_of_two("blog", "release_notes", np.zeros((2, 8)), (60.0, 1.0))
+    for request in (RankRequest(), RankRequest(stage=DECISION, personalise=False)):
+        answer = ask(request, catalogue=firm)
+        assert ids(answer) == ["first", "second"]
+        assert answer.items[0].reasons[0][0] == "introduction"
+
+
+def test_what_is_asked_for_outweighs_the_stage() -> None:
+    vectors = np.eye(2, 8)
+    firm = firm_of_two("blog", "how_to", vectors, (60.0, 60.0))
+    aware = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    assert ids(ask(RankRequest(stage=aware), catalogue=firm))[0] == "first"
+    asked = RankRequest(stage=aware, query_vector=vectors[1].astype(np.float32))
+    assert ids(ask(asked, catalogue=firm))[0] == "second"
+
+
 def test_prices_and_tools_come_back_after_a_while_and_articles_do_not() -> None:
     tool = card("tool", type="roi_tool")
     read = card("read", type="case_study")

@@ -150,6 +150,8 @@ def _because_of(catalogue: Catalogue, row: int, interest: Interest) -> Reason | 
 def _stage_reason(catalogue: Catalogue, row: int, stage: Floats) -> Reason:
     content = int(catalogue.stage[row].argmax())
     state = int(stage.argmax())
+    if stage.sum() < 1 - 1e-6:
+        return "introduction", "A good first read for somebody new"
     if content == int(FIT[state].argmax()):
         return "stage_fit", f"Fits the {STAGES[content]} stage"
     if content == int(NEXT[state].argmax()):

@@ -26,6 +26,10 @@ DAY = 86_400.0
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+STRANGER = np.array([0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+"""Of whom nothing is known is most likely at the very beginning, and half of a stage's weight says so:
+release notes, however new, are nothing to meet a firm by.
+"""
 
 
 def _siblings(catalogue: Catalogue) -> Mapping[int, Rows]:
@@ -84,6 +88,7 @@ def prepare(
     settings = scene.config.interest
     personal = request.personalise
     profile = request.profile if personal else empty_profile()
+    stage = request.stage if personal else None
     account = request.account_profile if personal else None
     queries = {0: interest.query(interest.recent), 1: interest.query(interest.long)}
     gap = np.zeros(tags.size)
@@ -108,7 +113,7 @@ def prepare(
         directions=np.concatenate([*(queries[q][None] for q in asked), attended]),
         asked=asked,
         attention=attention,
-        stage=request.stage if personal else None,
+        stage=stage if len(interest.rows) or stage is not None else STRANGER,
         language_share=_languages(space, interest, request.language),
         affinity=tags.affinity(interest.rows, interest.long),
         last_visit=float(profile.last_at[-1]) if len(profile.last_at) else np.inf,
