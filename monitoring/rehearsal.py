@@ -134,14 +134,16 @@ def main() -> int:
     chosen = [drill for drill in DRILLS if not given.drills or drill.name in given.drills]
     all_told: list[Told] = []
     try:
-        for drill in chosen:
-            with tempfile.TemporaryDirectory(prefix="foreword-drill-", ignore_cleanup_errors=True) as folder:
-                settings, second = settings_in(Path(folder) / "data")
-                with rehearsed(settings, second, {"FOREWORD_EMBEDDER_MODEL": "hashing-384"}) as stack:
-                    fill(stack)
-                    told = rehearse(stack, drill, Path(folder))
-            all_told.append(told)
-            _say(f"{'passed' if told.passed else 'FAILED'}  {drill.title}: {told.at}")
+        with tempfile.TemporaryDirectory(prefix="foreword-drill-", ignore_cleanup_errors=True) as folder:
+            settings, second = settings_in(Path(folder) / "data")
+            with rehearsed(settings, second, {"FOREWORD_EMBEDDER_MODEL": "hashing-384"}) as stack:
+                fill(stack)
+                for drill in chosen:
+                    own = Path(folder) / drill.name
+                    own.mkdir()
+                    told = rehearse(stack, drill, own)
+                    all_told.append(told)
+                    _say(f"{'passed' if told.passed else 'FAILED'}  {drill.title}: {told.at}")
     except (ToolMissing, NotReady) as error:
         _say(str(error))
         return 1

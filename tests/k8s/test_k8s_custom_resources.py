@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s.rendered_manifests import COMBINATIONS, CUSTOM_KINDS, OVERLAYS, Manifest, manifests_of
+from k8s.manifest_queries import CASES
+from k8s.rendered_manifests import COMBINATIONS, CUSTOM_KINDS, Manifest, manifests_of
 
 FOLDER = Path(__file__).with_name("custom_resources")
 PACKAGES = {
@@ -57,10 +58,11 @@ def schemas() -> Path:
 
 @pytest.fixture(scope="module")
 def custom_resources() -> list[Manifest]:
-    """Each that any overlay or combination makes, once."""
+    """Each that there is, once: of the overlays, of everything together, and of the other way in."""
+    other_way = next(c for c in COMBINATIONS if {"gateway-api", "monitoring"} <= set(c))
     found = {
         json.dumps(manifest, sort_keys=True): manifest
-        for case in (*OVERLAYS, *COMBINATIONS)
+        for case in (*CASES, other_way)
         for manifest in manifests_of(case)
         if manifest["kind"] in CUSTOM_KINDS
     }

@@ -18,9 +18,7 @@ OTHER_VARIABLES = {
     "FOREWORD_SECRETS_DIR",
     "FOREWORD_KEEP_MONTHS",
     "FOREWORD_KEEP_EMAIL_DAYS",
-} | set(
-    re.findall(r"environ\.get\(\s*['\"]([A-Z_]+)['\"]", Path(gunicorn_conf.__file__ or "").read_text())
-)
+} | set(re.findall(r"environ\.get\(\s*['\"]([A-Z_]+)['\"]", Path(gunicorn_conf.__file__ or "").read_text()))
 
 
 def test_every_setting_is_one_that_the_service_knows(manifests: list[Manifest]) -> None:

@@ -27,19 +27,20 @@ def traffic(bad: float, good: float, *, minutes: int) -> dict[str, str]:
     }
 
 
-def _slow(under: float, all_of_them: float) -> dict[str, str]:
+def _within(name: str, labels: str, bound: str, under: float, all_of_them: float) -> dict[str, str]:
+    """A histogram of which so many a minute are under a bound."""
     return {
-        f'{_LATENCY}_bucket{{namespace="f",{_ROUTE},le="0.1"}}': f"0+{under}x90",
-        f'{_LATENCY}_count{{namespace="f",{_ROUTE}}}': f"0+{all_of_them}x90",
+        f'{name}_bucket{{namespace="f",{labels}le="{bound}"}}': f"0+{under}x90",
+        f'{name}_count{{namespace="f",{labels}}}': f"0+{all_of_them}x90",
     }
+
+
+def _slow(under: float, all_of_them: float) -> dict[str, str]:
+    return _within(_LATENCY, f"{_ROUTE},", "0.1", under, all_of_them)
 
 
 def _uploads(under: float, all_of_them: float) -> dict[str, str]:
-    name = "foreword_recommender_asset_servable_seconds"
-    return {
-        f'{name}_bucket{{namespace="f",le="10.0"}}': f"0+{under}x90",
-        f'{name}_count{{namespace="f"}}': f"0+{all_of_them}x90",
-    }
+    return _within("foreword_recommender_asset_servable_seconds", "", "10.0", under, all_of_them)
 
 
 def _signals(bad: float, good: float) -> dict[str, str]:

@@ -75,10 +75,11 @@ def _write_stages(connection: sa.Connection, subject: str, stages: Mapping[int, 
     table, key, owners = _STAGES[subject]
     ids = sorted(stages)
     connection.exec_driver_sql(
-        # Who was erased or merged since they were read is not counted; nobody goes before this commits.
+        # Who was erased or merged since they were read is not counted, nor is whoever is about to be: counting
+        # must make nobody wait.
         f"WITH counted AS (SELECT * FROM unnest(%(ids)s::bigint[], %(stages)s::text[]) AS c (id, stage)), "
         f"there AS (SELECT o.{key} AS id FROM {owners} o WHERE o.{key} = ANY(%(ids)s) "
-        f"ORDER BY o.{key} FOR KEY SHARE), "
+        f"FOR KEY SHARE SKIP LOCKED), "
         f"before AS (SELECT {key} AS id, stage FROM {table} WHERE {key} = ANY(%(ids)s)), "
         f"changed AS (SELECT c.id, c.stage, b.stage AS was FROM counted c JOIN there USING (id) "
         f"LEFT JOIN before b USING (id) WHERE c.stage IS DISTINCT FROM b.stage), "
