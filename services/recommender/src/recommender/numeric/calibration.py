@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from recommender.domain.stages import Floats, StageModel
@@ -220,6 +219,8 @@ def _fit(
     bounds = [(None, None), *[(0.0, None)] * falling, *[(None, None)] * (x.shape[1] - falling)]
     begin = np.zeros(x.shape[1] + 1)
     begin[0] = np.log(base / (1.0 - base))
+    from scipy.optimize import minimize  # a third of a second that only calibrating needs
+
     found = minimize(
         loss, begin, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-8}
     ).x
