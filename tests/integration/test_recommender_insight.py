@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from contract.insight import AssetInsight, CoverageOutput
+from recommender.store import time_limits
 from recommender_rig import Rig, SettableClock, code
 
 
@@ -145,3 +148,16 @@ def test_old_and_never_shown_assets_are_listed(recommender: Rig, clock: Settable
     shown = coverage(recommender)
     assert shown["never_shown_count"] == len(shown["never_shown"]) == 1
     assert code(recommender.client.get("/v1/coverage?days=x")) == (422, "fields_invalid")
+
+
+@pytest.mark.parametrize("path", ["/v1/coverage", "/v1/assets/a/insight"])
+def test_figures_that_take_too_long_are_given_up(
+    recommender: Rig, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    recommender.put("a")
+    monkeypatch.setattr(time_limits, "FIGURES_SECONDS", 0.2)
+    with recommender.engine.begin() as other:
+        other.exec_driver_sql("LOCK TABLE recommender.recommendation_log IN ACCESS EXCLUSIVE MODE")
+        answer = recommender.client.get(path)
+    assert code(answer) == (503, "took_too_long")
+    assert recommender.client.get(path).status_code == 200

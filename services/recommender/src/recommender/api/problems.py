@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from flask import Flask, Response
+from psycopg.errors import QueryCanceled
 
 from recommender.domain import errors as domain
 from servicekit import errors, logs
@@ -68,6 +69,10 @@ def init_app(app: Flask) -> None:
         return problem_response(errors.BadRequest(str(error), code="filter_invalid", fields=[field]))
 
     def database(error: sa.exc.SQLAlchemyError) -> Response:
+        if isinstance(getattr(error, "orig", None), QueryCanceled):
+            log.warning("question_given_up")
+            told = "The database took too long to answer this; nothing was changed. Ask for fewer days."
+            return problem_response(errors.Unavailable(told, code="took_too_long"))
         log.warning("database_away", error=type(error).__name__)
         return problem_response(database_away())
 

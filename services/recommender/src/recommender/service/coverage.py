@@ -20,6 +20,7 @@ from recommender.service.clock import Clock
 from recommender.service.replica import CatalogueReplica
 from recommender.store import recommendation_log as store
 from recommender.store.recommendation_log import Demand
+from recommender.store.time_limits import limit_time
 
 OLD_DAYS = 365
 _LISTED = 100
@@ -60,6 +61,7 @@ class CoverageService:
         now = self._clock()
         since = now - timedelta(days=days)
         with self._engine.connect() as connection:
+            limit_time(connection)
             answers, weak, fallback = store.answer_totals(connection, since)
             by_persona = store.demand_by(
                 connection,

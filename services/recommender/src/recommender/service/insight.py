@@ -26,6 +26,7 @@ from recommender.service.recent_buyers import RecentBuyers
 from recommender.service.replica import CatalogueReplica
 from recommender.store import asset_signals, recommendation_log
 from recommender.store.assets import read_head
+from recommender.store.time_limits import limit_time
 
 MOST_BUYERS = 300
 AFTER_DAYS = 30
@@ -66,6 +67,7 @@ class InsightService:
             catalogue = self._replica.ensure(connection, *read_head(connection)).catalogue
             if asset_id not in catalogue.row_of:
                 raise AssetNotFound(asset_id)
+            limit_time(connection)
             shown = recommendation_log.shown_counts(connection, asset_id, since)
             buyers, accounts = recommendation_log.shown_people(connection, asset_id, since)
             counts = asset_signals.counts_by_kind(connection, asset_id, since)
