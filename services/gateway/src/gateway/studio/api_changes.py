@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -118,6 +118,8 @@ class ApiChanges:
                 rest = looked_at[-(len(_STORED) - 1) :]
                 yield chunk
         finally:
+            if isinstance(chunks, Generator):  # a client that left must not keep the recommender busy
+                chunks.close()
             if stored:
                 summary = f"{_STREAMED[route.name]} through the API: {stored:,} stored"
                 self._add(key, route, ("assets", ""), summary, None)
