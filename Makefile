@@ -35,11 +35,9 @@ test-unit: $(READY) ## Run the fast tests: no torch, no database, no processes
 	  -m "not slow and not model" tests/unit tests/architecture
 
 .PHONY: fuzz
-fuzz: $(READY) ## Send generated requests to a running Foreword (KEY=…, SECONDS=3600 for about 50,000)
-	PYTHONPATH=tests/contract SCHEMATHESIS_HOOKS=schemathesis_hooks $(BIN)/schemathesis \
-	  --config-file tests/contract/schemathesis.toml run $(or $(URL),http://127.0.0.1:8080)/openapi.json \
-	  --header "Authorization: Bearer $(KEY)" --phases coverage,fuzzing --max-time $(or $(SECONDS),3600) \
-	  --continue-on-failure --warnings off
+fuzz: $(READY) ## Send generated requests until there were CASES (50,000), to a Foreword of its own or to URL with KEY
+	$(BIN)/python tests/e2e/fuzz_contract.py --cases $(or $(CASES),50000) --workers $(or $(WORKERS),2) \
+	  $(if $(URL),--url $(URL) --key $(KEY))
 
 .PHONY: fuzz-parsers
 fuzz-parsers: $(READY) ## A million generated inputs against every parser of foreign bytes (CASES=…; goes on where it stopped)
