@@ -104,8 +104,17 @@ class ApproximateIndex:
 
 
 def cells_for(rows: int) -> int:
-    """A power of two near four times the root of the number of rows."""
-    return int(min(_MOST_CELLS, 2 ** max(1, round(math.log2(4 * math.sqrt(max(1, rows)))))))
+    """A power of two near the root of the number of rows.
+
+    Fewer and larger cells than usual: codes are read faster than cells are changed, and neighbours that lie
+    over the border are what costs recall.
+    """
+    return int(min(_MOST_CELLS, 2 ** max(1, round(math.log2(math.sqrt(max(1, rows)))))))
+
+
+def codes_for(dimension: int) -> int:
+    """How many codes a vector gets: one for four dimensions where that comes out even."""
+    return next(dimension // width for width in (4, 3, 2, 1) if dimension % width == 0)
 
 
 def learnt(vectors: Vectors, usable: Mask, rng: np.random.Generator, *, few: int = FEW) -> ApproximateIndex:
@@ -118,7 +127,7 @@ def learnt(vectors: Vectors, usable: Mask, rng: np.random.Generator, *, few: int
     known = np.flatnonzero(usable)
     coarse = _library.index_factory(
         dimension,
-        f"IVF{cells_for(len(known))},PQ{dimension // 2 if dimension % 2 == 0 else dimension}x{_BITS}fs",
+        f"IVF{cells_for(len(known))},PQ{codes_for(dimension)}x{_BITS}fs",
         _library.METRIC_INNER_PRODUCT,
     )
     coarse.cp.niter = 10

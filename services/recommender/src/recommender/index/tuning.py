@@ -12,7 +12,7 @@ from recommender.index.approximate import ApproximateIndex, Mask, Rows, Scores, 
 
 NEIGHBOURS = 10
 _QUERIES = 256
-_DEPTHS = (40, 80, 160, 320, 640)
+_DEPTHS = (50, 100, 200, 400, 800, 1_600)
 _BLOCK = 100_000
 # The choice is made a little above the floor, as other queries judge it.
 _MARGIN = 0.002
