@@ -111,28 +111,27 @@ def read_event(raw: object, call: str | None, reading: Reading) -> Event:
         raise EventInvalid(
             "user_unproven", "From a browser, a userId needs an anonymousId beside it, or a user_token."
         )
-    properties = _mapping(raw, "properties")
-    kind, asset_id, page = _subject(name, raw, properties, context, reading.kinds)
-    group_id = _id(raw, "groupId") or _id(context, "groupId")
-    agent = context.get("userAgent") or reading.agent
+    kind, asset_id, page = _subject(name, raw, _mapping(raw, "properties"), context, reading.kinds)
+    agent = (context.get("userAgent") if context else None) or reading.agent
+    # In the order of the fields: by name they take twice the time, a tenth of all that reading takes.
     return Event(
-        message_key=_message_key(raw, text, reading.received_at),
-        call=name,
-        at=_time(raw, reading),
-        received_at=reading.received_at,
-        user_id=user_id,
-        anonymous_id=anonymous_id,
-        kind=kind,
-        raw=text,
-        previous_id=_id(raw, "previousId"),
-        group_id=group_id,
-        asset_id=asset_id,
-        page=page,
-        weight=0.0 if isinstance(agent, str) and reading.is_bot(agent) else 1.0,
-        traits=_mapping(raw, "traits") or (_mapping(context, "traits") if context else {}),
-        consent=(_mapping(_mapping(context, "consent"), "categoryPreferences") or None) if context else None,
-        opted_out=reading.opted_out,
-        trusted=trusted,
+        _message_key(raw, text, reading.received_at),
+        name,
+        _time(raw, reading),
+        reading.received_at,
+        user_id,
+        anonymous_id,
+        kind,
+        text,
+        _id(raw, "previousId"),
+        _id(raw, "groupId") or (_id(context, "groupId") if context else None),
+        asset_id,
+        page,
+        0.0 if isinstance(agent, str) and reading.is_bot(agent) else 1.0,
+        _mapping(raw, "traits") or (_mapping(context, "traits") if context else _NOTHING),
+        (_mapping(_mapping(context, "consent"), "categoryPreferences") or None) if context else None,
+        reading.opted_out,
+        trusted,
     )
 
 

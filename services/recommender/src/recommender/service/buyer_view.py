@@ -13,6 +13,7 @@ from recommender.domain.identities import Identity, consent_rank, plain_traits, 
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.fold_state import LoggedSignal, fold_state
 from recommender.service.folding import Folder
+from recommender.store import buyer_blocks as blocks
 from recommender.store import buyers as store
 from recommender.store.buyers import AccountRow, IdentityRow
 
@@ -107,6 +108,55 @@ class BuyerReader:
         me = Member(row.buyer_id, state, identities)
         account = None if account_row is None else self._account(connection, account_row, me, as_of)
         return BuyerView(row.buyer_id, state, identities, account)
+
+    def read_many(
+        self, connection: sa.Connection, asked: Sequence[tuple[Identity | None, str | None]]
+    ) -> list[BuyerView]:
+        """What `read` gives for each (identity, account's name), in six questions to the database at most."""
+        fingerprint = self._folder.fingerprint
+        wanted = list(dict.fromkeys(identity for identity, _ in asked if identity is not None))
+        found = blocks.find_buyers(connection, wanted, fingerprint)
+        rows = [None if identity is None else found.get(identity) for identity, _ in asked]
+        states = {row.buyer_id: self._folder.state_of(connection, row) for row in found.values()}
+        accounts = blocks.find_accounts(
+            connection,
+            {row.account_id for row in rows if row is not None and row.account_id is not None},
+            {
+                name
+                for row, (_, name) in zip(rows, asked, strict=True)
+                if name is not None and (row is None or row.account_id is None)
+            },
+        )
+        by_id = {account.account_id: account for account in accounts}
+        by_name = {account.external_id: account for account in accounts}
+        members = blocks.members_of(connection, list(by_id), fingerprint)
+        outcomes = blocks.outcomes_of(connection, list(by_id))
+        people = {row.buyer_id: row for rows in members.values() for row in rows}
+        identities = (
+            store.buyer_identities(connection, list(states.keys() | people.keys())) if found or people else {}
+        )
+        colleagues = {
+            account_id: [
+                Member(row.buyer_id, self._folder.stored_state(row), identities.get(row.buyer_id, ()))
+                for row in rows
+            ]
+            for account_id, rows in members.items()
+        }
+        views = []
+        for row, (_, name) in zip(rows, asked, strict=True):
+            known = None if row is None else row.account_id
+            account = by_id[known] if known is not None else by_name.get(name or "")
+            buyer_id = None if row is None else row.buyer_id
+            state = empty_state() if buyer_id is None else states[buyer_id]
+            own = () if buyer_id is None else identities.get(buyer_id, [])
+            of_account = None
+            if account is not None:
+                others = [one for one in colleagues[account.account_id] if one.buyer_id != buyer_id]
+                if buyer_id is not None:
+                    others.insert(0, Member(buyer_id, state, own))
+                of_account = AccountView(account, others, outcomes[account.account_id])
+            views.append(BuyerView(buyer_id, state, own, of_account))
+        return views
 
     @staticmethod
     def stranger() -> BuyerView:

@@ -182,21 +182,28 @@ class RecommendationService:
                 revision, live_model, rules_revision = read_heads(connection)
                 snapshot = self._replica.ensure(connection, revision, live_model)
                 self._placements.ensure(connection, rules_revision)
-                views = [
-                    self._reader.read(
-                        connection,
-                        identity_asked_for(request),
-                        request.account_id,
-                        None if request.as_of is None else request.as_of.timestamp(),
-                    )
-                    for request in requests
-                ]
+                views = self._views(connection, requests)
                 return snapshot, views, False
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
             # Never blank: the catalogue and what was learnt are in memory, only the buyer is unknown.
             self._metrics.read_failures.inc()
             self._log.warning("database_away", error=type(error).__name__)
             return self._replica.snapshot, [self._reader.stranger() for _ in requests], True
+
+    def _views(self, connection: sa.Connection, requests: Sequence[RecommendationRequest]) -> list[BuyerView]:
+        """Who asks, in their order. A moment of the past is replayed from the log, buyer by buyer."""
+        asked = [(identity_asked_for(request), request.account_id) for request in requests]
+        now = iter(
+            self._reader.read_many(
+                connection, [a for a, r in zip(asked, requests, strict=True) if r.as_of is None]
+            )
+        )
+        return [
+            next(now)
+            if request.as_of is None
+            else self._reader.read(connection, identity, account, request.as_of.timestamp())
+            for request, (identity, account) in zip(requests, asked, strict=True)
+        ]
 
     def _response(
         self,
