@@ -27,6 +27,11 @@ from foreword_dev.chaos.wrong_clock import CLOCK_FILE
 
 MODELS = ("hashing-384", "hashing-256")
 READY_SECONDS = 120.0
+# What a firm shows when nothing else is left.
+_STATIC = [
+    {"id": f"static-{n}", "title": f"Read this first, part {n}", "url": f"https://www.example.com/static/{n}"}
+    for n in range(6)
+]
 CLOCKED = "foreword_dev.chaos.wrong_clock:{}()"
 
 
@@ -270,8 +275,11 @@ def _made(folder: Path, data: Path, recommender_module: str) -> Cluster:
     replicas = [add(f"recommender-{n}", recommender_module, settings) for n in (1, 2)]
     balancer = TcpProxy("recommender", [("127.0.0.1", one.port) for one in replicas])
     address = {"DATABASE_URL": url, "FOREWORD_RECOMMENDER_URL": f"http://127.0.0.1:{balancer.port}"}
+    static = folder / "static.json"
+    static.write_bytes(orjson.dumps(_STATIC))
+    address |= {"FOREWORD_RATE_LIMIT": "off", "FOREWORD_STATIC_FALLBACK_FILE": str(static)}
     for number in (1, 2):
-        add(f"gateway-{number}", CLOCKED.format("gateway"), {**address, "FOREWORD_RATE_LIMIT": "off"})
+        add(f"gateway-{number}", CLOCKED.format("gateway"), address)
     return Cluster(folder, data, postgres, members, database, balancer, embedder)
 
 

@@ -18,6 +18,7 @@ from foreword_dev.chaos.ledger import Answer, Erasure, Ledger, SentSignal
 
 BUYERS = 40
 ASSETS = 120
+_FIRST_ASSETS = 20
 IMPORT_BLOCKS, IMPORTED = 12, 80
 # A write without an answer may still be carried out: nobody writes to the same asset while it may.
 _OPEN_SECONDS = 40.0
@@ -42,6 +43,7 @@ class Load:
         self._open_until: dict[str, float] = {}
 
     def __enter__(self) -> Load:
+        self._fill(random.Random(f"{self._seed}-first"))
         work: list[tuple[str, Callable[[random.Random, int], None], float]] = [
             ("signals-1", self._signals, 0.03),
             ("signals-2", self._signals, 0.03),
@@ -79,6 +81,20 @@ class Load:
                 self._ledger.surprises.append(f"the load's {name}: {type(error).__name__}: {error}")
             count += 1
             self._stopping.wait(pause)
+
+    def _fill(self, rng: random.Random) -> None:
+        """A catalogue that is empty has nothing to show, and that is no fault."""
+        for number in range(_FIRST_ASSETS):
+            asset_id = f"asset-{number}"
+            title = _title(rng, asset_id, 0)
+            tried = self._ledger.trying(asset_id, title)
+            body = orjson.dumps(_asset(asset_id, title))
+            for _ in range(20):
+                status, _data = self._send("PUT", f"/v1/assets/{asset_id}", body, 15.0)
+                if status in (200, 201):
+                    self._ledger.settle(asset_id, tried)
+                    break
+                time.sleep(0.5)
 
     # What tracking clients do: they keep a message until its success came, and send it again.
     def _signals(self, rng: random.Random, number: int) -> None:
