@@ -72,7 +72,6 @@ def drive(api: Api, browser: Api, nobody: Api) -> list[Answer]:
         {"user_id": WHO, "user_token": NAME},
         {"user_id": WHO, "count": NAME},
         {"user_id": [WHO], "anonymous_id": {"a": DEVICE}},
-        {WHO: NAME},
         {"user_id": WHO, "filter": {"must": [{"field": NAME, "any_of": [WHO]}]}},
         {"user_id": WHO, "filter": {"must": [{"field": "stage", "any_of": [WHO]}]}},
         {"user_id": WHO, "context": {"query": f"what {NAME} reads", "url": f"https://e.example/{WHO}"}},
@@ -82,7 +81,8 @@ def drive(api: Api, browser: Api, nobody: Api) -> list[Answer]:
     ):
         found += [api.post("/v1/recommendations", asked), browser.post("/v1/recommendations", asked)]
         found.append(api.post("/v1/explain", {**asked, "asset_id": WHO}))
-        found.append(api.send("POST", "/v1/recommendations:batch", orjson.dumps(asked) + b"\n{" + WHO.encode(),
+        lines = orjson.dumps(asked) + b"\n{" + WHO.encode()
+        found.append(api.send("POST", "/v1/recommendations:batch", lines,
                               {"Content-Type": "application/x-ndjson"}))  # fmt: skip
     query = f"user_id={buyer}&anonymous_id={device}&context.query={quote(NAME)}"
     for path in (

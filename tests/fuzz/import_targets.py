@@ -63,7 +63,7 @@ def _rows(body: bytes, declared: str) -> None:
     b"id,title,url,topics\nguide-1,A guide,https://www.example.com/g,a|b\n",
     '\ufeffid;title;url\r\n"a;b";"zwei\r\nZeilen";https://www.example.com\r\n'.encode(),
     b"\xff\xfei\x00d\x00,\x00t\x00\n\x00",
-    weight=60,
+    weight=30,
 )
 def csv_rows(data: bytes) -> None:
     if data[:1] == b"\x01":
@@ -88,7 +88,7 @@ def csv_rows(data: bytes) -> None:
     b'{"id":"guide-1","title":"A guide","url":"https://www.example.com/g"}\n{"id":2}\n',
     b'[{"id":"a"},{"id":"b","stages":{"decision":1}}]',
     b"{" * 100,
-    weight=60,
+    weight=30,
 )
 def ndjson_rows(data: bytes) -> None:
     if data[:1] == b"\x01":

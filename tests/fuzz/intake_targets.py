@@ -16,7 +16,7 @@ from fuzz.tracking_targets import EVENT_NAMES, EVENT_WORDS
     b'{"specversion":"1.0","type":"t","source":"s","id":"1","data":{"userId":"u"}}',
     b'[{"specversion":"1.0","type":"t","source":"s","id":"1"}]',
     b"[" * 400 + b"]" * 400,
-    weight=40,
+    weight=30,
 )
 def cloud_events(data: bytes) -> None:
     from gateway.intake.cloud_events import BATCH_TYPE, STRUCTURED_TYPE, tracking_events
@@ -68,7 +68,7 @@ def _sent_on(events: list[dict[str, Any]]) -> None:
     "hubspot",
     b'[{"subscriptionType":"contact.propertyChange","objectId":1,"propertyName":"email","propertyValue":"e"}]',
     b"[" * 600 + b"]" * 600,
-    weight=60,
+    weight=50,
 )
 def hubspot(data: bytes) -> None:
     from gateway.intake.hubspot import check_signature, tracking_events
@@ -125,7 +125,7 @@ def hubspot(data: bytes) -> None:
         return
 
 
-@target("opportunities", b"opportunity_id,account_id,stage,at\n1,acme,won,2026-01-01\n", weight=60)
+@target("opportunities", b"opportunity_id,account_id,stage,at\n1,acme,won,2026-01-01\n", weight=50)
 def opportunities(data: bytes) -> None:
     from gateway.intake.opportunities import read_table
     from servicekit.errors import BadRequest, PayloadTooLarge

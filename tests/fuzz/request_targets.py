@@ -93,7 +93,7 @@ def _firm() -> Any:
     return make_firm(60)
 
 
-@target("filter", b'{"must":[{"field":"type","any_of":["blog"]}]}', b'{"must":' * 40, weight=120)
+@target("filter", b'{"must":[{"field":"type","any_of":["blog"]}]}', b'{"must":' * 40, weight=130)
 def filters(data: bytes) -> None:
     from recommender.domain.errors import FilterInvalid
     from recommender.domain.filters import parse_filter
@@ -161,7 +161,7 @@ def recommend_body(data: bytes) -> None:
         no_crash(error)
 
 
-@target("query_string", b"user_id=u&count=5&context.url=https%3A%2F%2Fe.example&filter=%7B%7D", weight=60)
+@target("query_string", b"user_id=u&count=5&context.url=https%3A%2F%2Fe.example&filter=%7B%7D", weight=50)
 def query_string(data: bytes) -> None:
     """What the widget, templates and mails put into the address."""
     from urllib.parse import parse_qsl

@@ -15,7 +15,7 @@ from fuzz.upload_targets import damaged
     b"https://www.example.com/feed",
     b"http://169.254.169.254/",
     b"https://[::ffff:127.0.0.1]/",
-    weight=120,
+    weight=180,
 )
 def outbound_url(data: bytes) -> None:
     import ipaddress
@@ -55,7 +55,7 @@ def outbound_url(data: bytes) -> None:
         return
 
 
-@target("feed", b"<rss><channel><item><link>https://e.example/a</link></item></channel></rss>", weight=8)
+@target("feed", b"<rss><channel><item><link>https://e.example/a</link></item></channel></rss>", weight=5)
 def feed(data: bytes) -> None:
     from gateway.studio.web_sources import _entries, _is_feed, _name
     from servicekit.errors import Unprocessable
@@ -108,7 +108,7 @@ def _good_snapshot() -> bytes:
     return (_snapshot_folder() / _NAME).read_bytes()
 
 
-@target("snapshot", b"\x00\x01\x02", b"\x01\x02", weight=20)
+@target("snapshot", b"\x00\x01\x02", b"\x01\x02", weight=12)
 def snapshot(data: bytes) -> None:
     """Damaged, and damaged with a checksum that fits all the same."""
     from recommender.index.snapshot import (
@@ -138,7 +138,7 @@ def snapshot(data: bytes) -> None:
     "sandbox_answer",
     b'{"extracted":{"metadata":{}},"fit":true}',
     b'{"error":{"code":"malformed","message":"m"},"fit":false}',
-    weight=60,
+    weight=90,
 )
 def sandbox_answer(data: bytes) -> None:
     """What a worker that a file has taken over might write into its pipe."""
@@ -172,7 +172,7 @@ def sandbox_answer(data: bytes) -> None:
         return
 
 
-@target("embeddings_request", b'{"input":["a"],"model":"m","encoding_format":"base64"}', weight=60)
+@target("embeddings_request", b'{"input":["a"],"model":"m","encoding_format":"base64"}', weight=90)
 def embeddings_request(data: bytes) -> None:
     from embedder.openai_shape import EmbeddingRequest
     from servicekit.errors import ForewordError

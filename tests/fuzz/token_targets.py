@@ -31,7 +31,7 @@ def _good_tokens() -> tuple[str, str, str]:
     )
 
 
-@target("link_token", b"AQ", b"\x01\x00\x00", weight=140)
+@target("link_token", b"AQ", b"\x01\x00\x00", weight=160)
 def link_token(data: bytes) -> None:
     """Click links and the two links of a mail: nothing but what we sealed opens."""
     from servicekit.errors import NotFound
@@ -55,7 +55,7 @@ def link_token(data: bytes) -> None:
         assert any(text.rstrip("=")[:-1] == one[:-1] for one in good), f"a {name} token was forged"
 
 
-@target("user_token", b"u-1\x00" + b"0" * 64, weight=80)
+@target("user_token", b"u-1\x00" + b"0" * 64, weight=130)
 def user_token(data: bytes) -> None:
     from gateway.keys import token_is_valid
     from gateway.keys.tokens import user_token as made
@@ -122,7 +122,7 @@ def _bare_app() -> Any:
 
 
 @target(
-    "page_token", b'["2026-01-01T00:00:00+00:00","guide-1"]', b'["0001-01-01T00:00:00+23:59","a"]', weight=60
+    "page_token", b'["2026-01-01T00:00:00+00:00","guide-1"]', b'["0001-01-01T00:00:00+23:59","a"]', weight=130
 )
 def page_token(data: bytes) -> None:
     import base64

@@ -69,7 +69,7 @@ def _kinds() -> Any:
     b'{"type":"track","userId":"u","event":"Asset Downloaded","properties":{"asset_id":"a"}}',
     b'{"batch":[{"type":"identify","userId":"u","anonymousId":"d","traits":{"email":"e"}}],"context":{}}',
     b'{"type":"page","anonymousId":"d","context":{"user_token":"x","page":{"url":"https://e.example/a"}}}',
-    weight=120,
+    weight=90,
 )
 def tracking(data: bytes) -> None:
     from gateway.proofs import proven_users
@@ -118,7 +118,7 @@ def tracking(data: bytes) -> None:
 
 
 @target(
-    "gzip_body", gzip.compress(b'{"type":"track"}'), gzip.compress(b"0" * 50_000), b"\x1f\x8b\x08", weight=100
+    "gzip_body", gzip.compress(b'{"type":"track"}'), gzip.compress(b"0" * 50_000), b"\x1f\x8b\x08", weight=150
 )
 def gzip_body(data: bytes) -> None:
     from gateway.bodies import _inflate

@@ -80,13 +80,13 @@ def _damaged_archive(good: bytes, dice: Dice) -> bytes:
     return out.getvalue()
 
 
-@target("upload_text", b"Plain words.\n\nMore of them.", b"\xff\xfeT\x00e\x00", weight=12)
+@target("upload_text", b"Plain words.\n\nMore of them.", b"\xff\xfeT\x00e\x00", weight=8)
 def upload_text(data: bytes) -> None:
     _extracted(data, "a.txt")
 
 
 @target(
-    "upload_markdown", b"# Title\n\n- one\n- two\n", b"---\ntitle: a\n---\nText", b"[a]: b\n" * 9, weight=12
+    "upload_markdown", b"# Title\n\n- one\n- two\n", b"---\ntitle: a\n---\nText", b"[a]: b\n" * 9, weight=8
 )
 def upload_markdown(data: bytes) -> None:
     _extracted(data, "a.md")
@@ -121,7 +121,7 @@ _TAGS = (
 )
 
 
-@target("upload_html", b"<html><head><title>T</title></head><body><article><p>Words.</article>", weight=6)
+@target("upload_html", b"<html><head><title>T</title></head><body><article><p>Words.</article>", weight=4)
 def upload_html(data: bytes) -> None:
     if data[:1] == b"\x01":
         dice = Dice(data[1:])
@@ -143,17 +143,17 @@ def upload_html(data: bytes) -> None:
         _extracted(data, "a.html", "text/html")
 
 
-@target("upload_pdf", b"%PDF-1.7\n", b"\x01\x00", weight=4)
+@target("upload_pdf", b"%PDF-1.7\n", b"\x01\x00", weight=3)
 def upload_pdf(data: bytes) -> None:
     _extracted(damaged(_made()["pdf"], Dice(data[1:])) if data[:1] < b"\xc0" else data, "a.pdf")
 
 
-@target("upload_docx", b"PK\x03\x04", b"\x01\x00", weight=3)
+@target("upload_docx", b"PK\x03\x04", b"\x01\x00", weight=2)
 def upload_docx(data: bytes) -> None:
     _extracted(_damaged_archive(_made()["docx"], Dice(data)), "a.docx")
 
 
-@target("upload_pptx", b"PK\x03\x04", b"\x01\x00", weight=2)
+@target("upload_pptx", b"PK\x03\x04", b"\x01\x00", weight=1)
 def upload_pptx(data: bytes) -> None:
     _extracted(_damaged_archive(_made()["pptx"], Dice(data)), "a.pptx")
 
@@ -161,7 +161,7 @@ def upload_pptx(data: bytes) -> None:
 @target(
     "upload_any",
     *(b"%PDF-1.7\n", b"PK\x03\x04", b"<html>", b"---\n", b"\x1f\x8b", b"\xd0\xcf\x11\xe0", b"MZ"),
-    weight=12,
+    weight=10,
 )
 def upload_any(data: bytes) -> None:
     dice = Dice(data)
@@ -173,7 +173,7 @@ def upload_any(data: bytes) -> None:
     )
 
 
-@target("upload_form", b"guide.pdf\x00{}", weight=30)
+@target("upload_form", b"guide.pdf\x00{}", weight=20)
 def upload_form(data: bytes) -> None:
     """What the sender states beside a file, and the id and address that its name makes."""
     from pydantic import ValidationError

@@ -102,16 +102,19 @@ def test_the_same_errors_as_without_it(
     assert inside.value.message == outside.value.message
 
 
-def test_a_worker_is_kept_after_a_plain_refusal_and_replaced_after_a_malformed_file(sandbox: Sandbox) -> None:
-    sandbox.warm_up()
-    before = pids(sandbox)
-    with pytest.raises(UnsupportedForm):
-        sandbox.extract(b"MZ" + bytes(99), "a.pdf")
-    assert pids(sandbox) == before
-    with pytest.raises(Malformed):
-        sandbox.extract(b"%PDF-1.4 rubbish", "a.pdf")
-    assert pids(sandbox) != before
-    assert sandbox.extract(MARKDOWN, "a.md").title == "The veto list"
+def test_a_worker_is_kept_after_refusals_and_replaced_after_one_that_may_have_harmed_it() -> None:
+    with Sandbox(Limits(memory_bytes=64 << 20, wall_seconds=100.0), workers=1) as sandbox:
+        sandbox.warm_up()
+        before = pids(sandbox)
+        with pytest.raises(UnsupportedForm):
+            sandbox.extract(b"MZ" + bytes(99), "a.pdf")
+        with pytest.raises(Malformed):
+            sandbox.extract(b"%PDF-1.4 rubbish", "a.pdf")
+        assert pids(sandbox) == before
+        with pytest.raises(TooMuchMemory):
+            sandbox.extract(GREEDY, "a.html")
+        assert pids(sandbox) != before
+        assert sandbox.extract(MARKDOWN, "a.md").title == "The veto list"
 
 
 def test_a_worker_is_replaced_after_a_number_of_jobs() -> None:

@@ -63,14 +63,14 @@ def extract(data: bytes, filename: str, declared_type: str | None, limits: Limit
         raise
     except RecursionError as error:
         raise Malformed(
-            "The file is nested too deeply to be read; save it again in a simpler form."
+            "The file is nested too deeply to be read; save it again in a simpler form.", unforeseen=True
         ) from error
     except Exception as error:
         # The parsers raise whatever their authors did not foresee; a hostile file makes no server error.
         if _ran_out_of_memory(error):
             raise TooMuchMemory(_TOO_MUCH_MEMORY) from error
         raise Malformed(
-            "The file could not be read; open it, save it again and upload the new copy."
+            "The file could not be read; open it, save it again and upload the new copy.", unforeseen=True
         ) from error
 
 

@@ -20,13 +20,17 @@ from typing import ClassVar
 
 
 class ExtractionError(Exception):
-    """A file could not be read; `code` is stable, `message` is for the person who uploaded it."""
+    """A file could not be read; `code` is stable, `message` is for the person who uploaded it.
+
+    `unforeseen`: a parser failed in a way that nobody has thought of, and may have been left half way.
+    """
 
     code: ClassVar[str] = "extraction_failed"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, unforeseen: bool = False) -> None:
         super().__init__(message)
         self.message = message
+        self.unforeseen = unforeseen
 
 
 class UnsupportedForm(ExtractionError):

@@ -26,8 +26,8 @@ _LATE_IMPORTS = (
     "encodings.cp1252",
     "encodings.utf_16",
 )
-# After these errors a parser may have been left half way, so the worker is replaced.
-_TAINTING = (Malformed, TooMuchMemory, ReaderFailed)
+# After these errors, and unforeseen ones, a parser may have been left half way, so the worker is replaced.
+_TAINTING = (TooMuchMemory, ReaderFailed)
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def _answer(head: bytes, data: bytes) -> tuple[bytes, bool]:
                 Malformed("The file yields far too much text; split it and upload parts."), True
             )
     except ExtractionError as error:
-        fit = not isinstance(error, _TAINTING)
+        fit = not (error.unforeseen or isinstance(error, _TAINTING))
         payload = encode_error(error, fit)
     except MemoryError:
         fit = False
