@@ -5,9 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from recommender.domain.identities import Identity
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.service.buyer_view import BuyerReader, BuyerView
+from recommender.store import signals as signal_store
 from recommender_rig import Rig, RigMaker
 
 
@@ -33,6 +36,12 @@ def logged(rig: Rig) -> int:
         return int(connection.exec_driver_sql("SELECT count(*) FROM recommender.signals").scalar_one())
 
 
+@pytest.fixture
+def fifty_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal_store, "_MANY", 50)
+
+
+@pytest.mark.usefixtures("fifty_are_many")
 def test_a_large_batch_counts_each_message_once(recommender: Rig) -> None:
     assert sent(recommender, range(120))["accepted"] == 120
     assert sent(recommender, range(120)) == {"accepted": 0, "duplicates": 120, "dead_letters": 0}
@@ -43,6 +52,7 @@ def test_a_large_batch_counts_each_message_once(recommender: Rig) -> None:
     assert logged(recommender) == 300
 
 
+@pytest.mark.usefixtures("fifty_are_many")
 def test_the_same_large_batch_from_many_threads_counts_once(make_recommender: RigMaker) -> None:
     rigs = [make_recommender(), make_recommender()]
     with ThreadPoolExecutor(6) as pool:

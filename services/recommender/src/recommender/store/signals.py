@@ -17,8 +17,8 @@ from recommender.domain.identities import Identity, merge_traits
 from recommender.store import claims, identities, identity_facts
 from recommender.store.assets import asset_ids_by_url
 
-# Below this many the savepoint's two trips to the database cost more than COPY saves.
-_MANY = 50
+# Of a hundred ids the savepoint's trips to the database cost what COPY saves.
+_MANY = 400
 
 
 @dataclass(frozen=True, slots=True)
