@@ -65,10 +65,10 @@ STAGE_TERMS = slice(TERM_INDEX["stage_fit"], TERM_INDEX["progress"] + 1)  # the 
 class BuyerInputs:
     """What the terms need to know of one buyer.
 
-    `directions` float32 [q + E, d]: q query vectors of unit norm, `asked` naming them by their place in
-    QUERIES, then the E assets that the attention looks at, which weigh `attention` float32 [E]. `stage` [7]
-    or None; `language_share` [L]; `affinity` [tags]; `last_visit` epoch seconds or inf; `together`,
-    `together_recent`, `walk`, `kindred` float64 [A + 1] by behaviour index, the last entry 0; `place`
+    `directions` float32 [q + E + padding, d]: q query vectors of unit norm, `asked` naming them by their
+    place in QUERIES, then the E assets that the attention looks at, which weigh `attention` float32 [E].
+    `stage` [7] or None; `language_share` [L]; `affinity` [tags]; `last_visit` epoch seconds or inf;
+    `together`, `together_recent`, `walk`, `kindred` float64 [A + 1] by behaviour index, the last entry 0; `place`
     float32 [F], where the buyer lies among like-minded readers; `persona`, `industry` tag indices (see
     TagTable) or -1; `gap` [tags], 1 for personas the account has not been reached with.
     """
@@ -185,7 +185,7 @@ def _text_terms(
     np.minimum(np.maximum(cosine, ZERO, out=cosine), ONE, out=cosine)
     out[QUERY_TERMS[list(buyer.asked)]] = cosine[:, :asked].T
     if len(buyer.attention):
-        near = cosine[:, asked:]
+        near = cosine[:, asked : asked + len(buyer.attention)]
         share = near - ONE
         share *= np.float32(1.0 / config.interest.attention_temperature)
         np.exp(share, out=share)

