@@ -68,9 +68,9 @@ class BuyerInputs:
     `directions` float32 [q + E + padding, d]: q query vectors of unit norm, `asked` naming them by their
     place in QUERIES, then the E assets that the attention looks at, which weigh `attention` float32 [E].
     `stage` [7] or None; `language_share` [L]; `affinity` [tags]; `last_visit` epoch seconds or inf;
-    `together`, `together_recent`, `walk`, `kindred` float64 [A + 1] by behaviour index, the last entry 0; `place`
-    float32 [F], where the buyer lies among like-minded readers; `persona`, `industry` tag indices (see
-    TagTable) or -1; `gap` [tags], 1 for personas the account has not been reached with.
+    `together`, `together_recent`, `walk`, `kindred` float64 [A + 1] by behaviour index, the last entry 0;
+    `place` float32 [F], where the buyer lies among like-minded readers; `persona`, `industry` tag indices
+    (see TagTable) or -1; `gap` [tags], 1 for personas the account has not been reached with.
     """
 
     directions: F32
