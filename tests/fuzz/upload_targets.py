@@ -76,7 +76,10 @@ def _damaged_archive(good: bytes, dice: Dice) -> bytes:
             if name in chosen:
                 part = damaged(part, dice)
             if not (name in chosen and dice.below(10) == 0):
-                new.writestr((dice.text(("../" + name,)) or "_") if dice.below(40) == 1 else name, part)
+                new.writestr(
+                    (dice.text(("../" + name,)).replace("\x00", "") or "_") if dice.below(40) == 1 else name,
+                    part,
+                )
     return out.getvalue()
 
 

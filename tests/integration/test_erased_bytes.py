@@ -10,10 +10,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 
 from foreword_dev.embedded_postgres import EmbeddedPostgres
 from recommender_rig import Rig, ServedEmbedder, SettableClock, SwitchableEmbedder
+from servicekit.crash_text import kinds
 
 WHO = "maria.planted@firm.example"
 DEVICE = "device-of-planted-maria-8731"
@@ -106,6 +108,14 @@ def live(rig: Rig) -> None:
     rig.parts["answers_log"].flush()
     slot = {"user_id": WHO, "send_id": "s-1", "slot": "1", "count": 2}
     assert rig.client.post("/v1/email/slots", json=slot).status_code == 200
+    # A statement that fails on their row, of which PostgreSQL would log the key.
+    twice = (
+        "INSERT INTO recommender.identities (kind, external_id, buyer_id) "
+        "SELECT kind, external_id, buyer_id FROM recommender.identities WHERE external_id = %s"
+    )
+    with pytest.raises(sa.exc.IntegrityError) as error, rig.engine.begin() as connection:
+        connection.exec_driver_sql(twice, (WHO,))
+    assert WHO not in kinds(error.value)
     with rig.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
         connection.exec_driver_sql("CHECKPOINT")
@@ -132,6 +142,7 @@ def test_no_byte_of_an_erased_buyer_is_left_in_any_file(firm: Rig, cluster: str,
         assert any(found_in(place).values()), "if VACUUM were enough, the command would not be needed"
         done = CliRunner().invoke(wipe_erased, ["--database-url", cluster], catch_exceptions=False)
     assert done.exit_code == 0, done.output
+    assert "duplicate key" in (place / "data" / "log").read_text()
     assert "recommender.identities" in done.output
     after = found_in(place)
     assert after == {name: set() for name in NAMES}

@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 _PLAIN = re.compile(r"[\w./+-]+", re.ASCII)
 
 
@@ -53,6 +55,7 @@ class EmbeddedPostgres:
                 "remove that folder to begin anew, or set DATABASE_URL."
             ) from error
         self.url: str = self._server.get_uri()
+        _keep_rows_out_of_the_log(self.url)
 
     def stop(self) -> None:
         self._server.cleanup()
@@ -60,6 +63,15 @@ class EmbeddedPostgres:
         if elsewhere.is_dir():
             elsewhere.rmdir()
         self._lock.close()
+
+
+def _keep_rows_out_of_the_log(url: str) -> None:
+    """By default a failed statement is logged with the key or the row that it failed at: people's ids."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = connection.execute("SHOW log_error_verbosity").fetchone()
+        if found != ("terse",):
+            connection.execute("ALTER SYSTEM SET log_error_verbosity = 'terse'")
+            connection.execute("SELECT pg_reload_conf()")
 
 
 def _library(runtime: Path) -> Any:

@@ -59,19 +59,20 @@ def scrub(connection: sa.Connection, names: Sequence[str]) -> set[str]:
     touched = set()
     found = connection.exec_driver_sql(
         # Text is made of each event once, whatever the number of names.
-        "SELECT s.tableoid::regclass::text, s.at, s.message_key, s.event FROM recommender.signals s, "
+        "SELECT s.tableoid::regclass::text, s.at, s.message_key, s.event, s.page FROM recommender.signals s, "
         "LATERAL (SELECT s.event::text AS said OFFSET 0) t WHERE t.said LIKE ANY(%s)",
         (patterns,),
     ).all()
     without = _Without(names)
-    for table, at, key, event in found:
+    for table, at, key, event, page in found:
         clean = without.event(event)
         if clean == event:
             continue
         touched.add(str(table))
+        # The page is the address again, as it is looked up by: no asset stands at one with a person in it.
         connection.exec_driver_sql(
-            "UPDATE recommender.signals SET event = %s::jsonb WHERE at = %s AND message_key = %s",
-            (orjson.dumps(clean).decode(), at, key),
+            "UPDATE recommender.signals SET event = %s::jsonb, page = %s WHERE at = %s AND message_key = %s",
+            (orjson.dumps(clean).decode(), None if without.names_in(page) else page, at, key),
         )
     accounts = connection.exec_driver_sql(
         "SELECT account_id, traits FROM recommender.accounts WHERE traits::text LIKE ANY(%s) "
@@ -108,6 +109,7 @@ class _Without:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._whole = frozenset(names)
+        self._lower = [name.lower() for name in _spellings(names) if len(name) >= TELLING_LENGTH]
         telling = [re.escape(name) for name in _spellings(names) if len(name) >= TELLING_LENGTH]
         self._inside = re.compile(rf"(?<!\w)(?:{'|'.join(telling)})(?!\w)") if telling else None
 
@@ -116,6 +118,10 @@ class _Without:
         kept = {k: v for k, v in event.items() if not (k in _ID_FIELDS and v in self._whole)}
         clean: dict[str, Any] = self.value(kept)
         return clean
+
+    def names_in(self, text: str | None) -> bool:
+        """Whether one of the long names stands in the text, in whatever case."""
+        return text is not None and any(name in text.lower() for name in self._lower)
 
     def value(self, value: Any) -> Any:
         if isinstance(value, str):
