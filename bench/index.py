@@ -205,8 +205,8 @@ def section(results: list[dict[str, Any]]) -> str:
 `make bench-index`, {dates}, {machine()}; load averages at the end {loads}.
 Medians of {min(found["rounds"] for found in results)} rounds in turns (ours, hnswlib, usearch, and again),
 one query at a time on one thread, in processor time of that thread, which other work changes least; in
-brackets the lowest and highest ratio, the peer's time over ours. After the time stands the share of the exact ten
-nearest that was found. Ours is asked with a bitmap of what is eligible, the peers without. Vectors:
+brackets the lowest and highest ratio, the peer's time over ours. After the time stands the share of the
+exact ten nearest that was found. Ours is asked with a bitmap of what is eligible, the peers without. Vectors:
 {REAL - HELD:,} paragraphs of real documentation, embedded, and others between them, each a paragraph moved
 along the difference of two neighbouring ones (`bench/vectors.py`). Queries: half are other paragraphs, half
 what ranking asks for (assets, assets less the mean, sums of them).
