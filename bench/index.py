@@ -72,9 +72,11 @@ def peer(library: str, folder: Path, floor: float) -> Iterator[subprocess.Popen[
     """The library in its own environment, made if it is not there."""
     environment = FOLDER / f"venv-{library}"
     python = environment / "bin" / "python"
-    if not python.exists():
+    installed = environment / PEERS[library]
+    if not installed.exists():
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", PEERS[library], "numpy"], check=True)
+        installed.touch()
     threads = len(os.sched_getaffinity(0))
     command = [python, Path(__file__).with_name("index_peer.py"), library, folder, folder / f"{library}.bin"]
     with subprocess.Popen(
