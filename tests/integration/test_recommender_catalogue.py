@@ -361,3 +361,10 @@ def test_odd_ids_in_paths_do_not_reach_other_routes(recommender: Rig) -> None:
         assert recommender.put(asset_id).status_code == 201
     path = "/v1/assets/" + quote("x:import", safe=":")
     assert recommender.client.get(path).json["id"] == "x:import"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("tree", ["1", '"type"', "[]", "true", '{"must": 1}', '{"field": "type"}'])
+def test_a_filter_that_is_no_tree_is_refused_by_the_search(recommender: Rig, tree: str) -> None:
+    recommender.put("a")
+    answer = recommender.client.get("/v1/search", query_string={"q": "Title", "filter": tree})
+    assert code(answer) == (400, "filter_invalid")

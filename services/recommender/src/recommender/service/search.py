@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import numpy as np
 import sqlalchemy as sa
@@ -47,13 +46,13 @@ class SearchService:
         self._search_seconds = search_seconds
         self._log = logs.get("recommender")
 
-    def search(self, text: str, count: int, filter_tree: Mapping[str, object] | None) -> SearchResponse:
+    def search(self, text: str, count: int, filter_tree: object | None) -> SearchResponse:
         """Best `count` assets for a text; with the embedder away words alone decide, and `meta` says so."""
         snapshot, degraded = self._snapshot()
         catalogue = snapshot.catalogue
         eligible = catalogue.eligible(self._clock().timestamp())
         if filter_tree is not None:
-            eligible = eligible & parse_filter(dict(filter_tree)).mask(catalogue)
+            eligible = eligible & parse_filter(filter_tree).mask(catalogue)
         fused: dict[int, float] = {}
         meaning = True
         try:
