@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import linalg, sparse
 
 F32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -117,13 +117,18 @@ def _directions(matrix: sparse.csr_array, factors: int) -> Floats:
     """
     width = min(factors + SPARE, *matrix.shape)
     basis = matrix @ np.random.default_rng(0).normal(size=(matrix.shape[1], width))
-    basis, _ = np.linalg.qr(basis)
+    basis = _orthonormal(basis)
     for _ in range(ROUNDS):
-        other, _ = np.linalg.qr(matrix.T @ basis)
-        basis, _ = np.linalg.qr(matrix @ other)
+        basis = _orthonormal(matrix @ _orthonormal(matrix.T @ basis))
     _, _, directions = np.linalg.svd((matrix.T @ basis).T, full_matrices=False)
     strongest: Floats = directions[:factors]
     return strongest
+
+
+def _orthonormal(columns: Floats) -> Floats:
+    """scipy's, since numpy's holds Python's lock for its whole time: requests would wait for it."""
+    basis, _ = linalg.qr(columns, mode="economic", check_finite=False)
+    return np.asarray(basis, dtype=np.float64)
 
 
 def _unit(rows: NDArray[np.floating]) -> F32:
