@@ -158,7 +158,8 @@ def test_planted_people_are_in_no_metric_no_log_line_and_no_error(stack: Stack, 
         assert not named_in(orjson.dumps(dict(answer.headers))), answer.headers
     unreadable = raw(stack.settings.gateway.service, b"GET /v1/search?q=\xff" + WHO.encode() + b" HTTP/1.1")
     assert b"500" not in unreadable.split(b"\r\n")[0]
-    assert not named_in(raw(stack.settings.gateway.service, b"NONSENSE " + WHO.encode()))
+    for port in (stack.settings.gateway, stack.settings.recommender):
+        assert b" 400 " in raw(port.service, b"GET /" + WHO.encode() + b" NONSENSE").split(b"\r\n")[0]
     looked_at = 0
     for port in (stack.settings.gateway, stack.settings.recommender, stack.settings.embedder):
         metrics = urllib3.request("GET", f"http://127.0.0.1:{port.metrics}/metrics", retries=False).data

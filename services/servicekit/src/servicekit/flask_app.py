@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from servicekit import errors, logs, request_context
@@ -61,12 +61,13 @@ def problem_response(error: errors.ForewordError) -> Response:
 def shown_path() -> str:
     """The address as an error may show it: clients log errors, and an id in a path may be a mail address.
 
-    Names stand for the ids (`/v1/buyers/{buyer_id}`); of an address that is none only the beginning is shown.
+    Names stand for the ids (`/v1/buyers/{buyer_id}`); of an address that is none the first part is shown.
     """
     if request.url_rule is not None:
         return _PLACE.sub(r"{\1}", request.url_rule.rule) if request.view_args else request.path
-    first, rest = request.path[1:].partition("/")[::2]
-    return f"/{first}/…" if rest else request.path
+    first = request.path[1:].partition("/")[0]
+    ours = any(rule.rule[1:].partition("/")[0] == first for rule in current_app.url_map.iter_rules())
+    return f"/{first}/…" if first and ours else "/…"
 
 
 def _init_request_context(app: Flask, tracer: Tracer | None) -> None:

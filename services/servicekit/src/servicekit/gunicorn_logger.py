@@ -8,6 +8,8 @@ from gunicorn.glogging import Logger
 
 from servicekit import logs
 
+_UNREADABLE = "Invalid request from ip="
+
 
 class JsonLogger(Logger):  # type: ignore[misc] # gunicorn has no types
     """Hands gunicorn's messages to the root logger instead of writing them in a format of their own."""
@@ -17,3 +19,9 @@ class JsonLogger(Logger):  # type: ignore[misc] # gunicorn has no types
         logs.configure(str(cfg.default_proc_name).split(".")[0])
         self.error_log.handlers.clear()
         self.error_log.propagate = True
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Of a request that cannot be read gunicorn quotes the line and its sender's address: people's."""
+        if msg.startswith(_UNREADABLE):
+            msg, args = "invalid_request", ()
+        super().warning(msg, *args, **kwargs)
