@@ -143,7 +143,7 @@ def test_the_page_shows_target_and_trend_or_says_what_is_missing(
     try:
         page = client.get("/studio/goals").text
         assert "No Prometheus" not in page
-        assert page.count("<polyline") == page.count("30 days ago") == 9
+        assert page.count("<polyline") == page.count("30 days ago:") == 9
         assert page.count("≥ ") == 10
         assert "no history yet" in page
         object.__setattr__(place.desk, "figures", PrometheusFigures("http://127.0.0.1:1"))

@@ -169,5 +169,7 @@
   }
   all("[data-kind]").forEach((select) => { all("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== select.value; }); });
   all("[data-bulk-do]").forEach(bulkFields);
+  // On a phone the menu scrolls sideways; where one is must be in sight.
+  document.querySelector(".menus [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   ticks();
 })();
