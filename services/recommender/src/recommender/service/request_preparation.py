@@ -72,7 +72,7 @@ class RequestPreparation:
             filter_mask=mask,
             placement=request.placement,
             rules=self._placements.rules_of(request.placement) if rules is None else rules,
-            seed=int.from_bytes(hashlib.blake2b(recommendation_id.encode(), digest_size=4).digest(), "big"),
+            seed=_seed(request, recommendation_id),
         )
         return PreparedRequest(
             request,
@@ -101,6 +101,14 @@ class RequestPreparation:
             warnings.append(Warning(code="query_ignored", detail="The model is being changed."))
             return None
         return np.asarray(encoded.vectors[0])
+
+
+def _seed(request: RecommendationRequest, recommendation_id: str) -> int:
+    """Each answer draws anew; the same question asked as of the same moment is answered the same."""
+    drawn: tuple[object, ...] = (recommendation_id,)
+    if request.as_of is not None:
+        drawn = (request.user_id, request.anonymous_id, request.placement, request.as_of.isoformat())
+    return int.from_bytes(hashlib.blake2b(repr(drawn).encode(), digest_size=4).digest(), "big")
 
 
 def identity_asked_for(request: RecommendationRequest) -> Identity | None:
