@@ -132,6 +132,10 @@ chaos: $(READY) ## Kill, starve and cut parts under load, then check every ackno
 	$(BIN)/python -m foreword_dev.chaos.run --seed $(or $(SEED),1) --kills $(or $(KILLS),30) \
 	  --minutes $(or $(MINUTES),3) $(if $(PLANTED),--planted) $(if $(WRITE),--write docs/chaos.md)
 
+.PHONY: chaos-short
+chaos-short: $(READY) ## The shortest chaos run, and the same with a planted bug, as tests
+	$(BIN)/python -m pytest -q tests/e2e/chaos_in_short.py
+
 .PHONY: soak
 soak: $(READY) ## Ask ten times what this machine can do and watch goodput, latency and memory (MINUTES=30)
 	$(BIN)/python -m foreword_dev.soak --minutes $(or $(MINUTES),30) $(if $(WRITE),--write docs/performance.md)
