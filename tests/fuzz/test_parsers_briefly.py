@@ -17,6 +17,7 @@ FOUND: dict[str, tuple[bytes, ...]] = {
     "cloud_events": (b"\x01" + b"[" * 600 + b"]" * 600, b"[" * 5_000),
     "hubspot": (b'[{"subscriptionType":"deal.creation","objectId":' + b"[" * 900 + b"]" * 900 + b"}]",),
     "recommend_body": (b'{"anonymous_id":"a","filter":' + b'{"a":' * 900 + b"1" + b"}" * 901,),
+    "link_token": (b"\x01\x01@\x00/.",),
     "sandbox_answer": (b'{"extracted":"text","fit":true}', b'{"extracted":{"metadata":7},"fit":true}'),
 }
 

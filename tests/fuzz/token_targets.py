@@ -51,8 +51,7 @@ def link_token(data: bytes) -> None:
             open_it(text)
         except NotFound:
             continue
-        # base64 leaves some bits of the last character unread, so another spelling of a good token may open.
-        assert any(text.rstrip("=")[:-1] == one[:-1] for one in good), f"a {name} token was forged"
+        assert text in good, f"a {name} token was forged, or opens in another spelling"
 
 
 @target("user_token", b"u-1\x00" + b"0" * 64, weight=130)

@@ -73,15 +73,21 @@ class EmailSealer:
 
     def _seal(self, kind: bytes, fields: Sequence[Any]) -> str:
         sealed = self._cipher.encrypt(orjson.dumps(fields), [b"foreword email", kind])
-        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        return _text(sealed)
 
     def _open(self, kind: bytes, token: str) -> list[Any]:
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+            if _text(raw) != token:
+                raise NotFound("This link is not one of ours.", code="email_link_unknown")
             fields: list[Any] = orjson.loads(self._cipher.decrypt(raw, [b"foreword email", kind]))
         except (binascii.Error, ValueError, InvalidTag) as error:
             raise NotFound("This link is not one of ours.", code="email_link_unknown") from error
         return fields
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def opening_message_id(opening: EmailOpening, asset_id: str) -> str:
