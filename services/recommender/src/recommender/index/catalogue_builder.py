@@ -238,6 +238,8 @@ def _values(card: AssetCard, name: str) -> Sequence[str]:
 
 def _tagged(cards: Sequence[AssetCard], name: str) -> dict[str, NDArray[np.int32]]:
     """The rows that carry each value of a field, ascending. Assets with the same values go together."""
+    if not cards:
+        return {}  # splitting nothing gives one part of nothing
     number_of: dict[object, int] = {}
     sample: list[AssetCard] = []
     numbers = np.empty(len(cards), dtype=np.int64)
