@@ -29,7 +29,7 @@ _BLOCK = 100_000
 
 
 def real_texts() -> list[str]:
-    """Paragraphs of the documentation strings of installed packages, no two alike, always in the same order."""
+    """Paragraphs of the documentation strings of installed packages, no two alike, in a fixed order."""
     found: dict[str, None] = {}
     for name in _PACKAGES:
         spec = importlib.util.find_spec(name)
@@ -55,7 +55,7 @@ def _paragraphs(path: Path) -> Iterator[str]:
 
 
 def real_vectors(count: int, folder: Path = _KEPT) -> Matrix:
-    """float32 [count, d]: texts drawn from all of them and embedded with the default model; kept in `folder`."""
+    """float32 [count, d]: texts drawn from all of them, embedded with the default model; kept in `folder`."""
     path = folder / f"real-{count}.npy"
     if path.exists():
         return np.asarray(np.load(path), dtype=np.float32)
