@@ -1,8 +1,8 @@
 """Vectors to measure search with: real texts embedded, and as many more between them as are wanted.
 
-Independent noise in 384 dimensions has no neighbours worth finding and makes every index look bad; copies of a
-few texts make every index look good. So each vector made here is a real text's, moved along the difference of
-two other real texts that are neighbours of each other: the moves have the directions and lengths in which
+Independent noise in 384 dimensions has no neighbours worth finding and makes every index look bad; copies of
+a few texts make every index look good. So each vector made here is a real text's, moved along the difference
+of two other real texts that are neighbours of each other: the moves have the directions and lengths in which
 real neighbours differ, and what comes out is as clustered as the texts are.
 """
 
