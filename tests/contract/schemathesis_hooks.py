@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import orjson
 import schemathesis
@@ -38,7 +38,7 @@ def map_case(_: Any, case: Any) -> Any:
     meta = case.meta
     if meta is None or meta.generation.mode.is_negative:
         return case
-    case.path_parameters = _sensible(dict(case.path_parameters or {}))
+    case.path_parameters = {name: _in_path(value) for name, value in (case.path_parameters or {}).items()}
     if "asset_id" in case.path_parameters and isinstance(case.body, dict):
         case.body = {name: value for name, value in case.body.items() if name != "id"}
     query = _sensible(dict(case.query or {}))
@@ -63,8 +63,21 @@ def _sensible(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return [_sensible(inner, name) for inner in value]
     if isinstance(value, str) and name in _IDS:
-        printable = "".join(letter if letter.isprintable() else "x" for letter in value)
-        return _FOLDED.get(printable, printable)
+        return _printable(value)
     if isinstance(value, str) and name == "url":
         return "https://www.example.com/page"  # a pattern cannot say which addresses can be parsed
     return value
+
+
+def _in_path(value: Any) -> Any:
+    """Values in paths are generated as they will be sent: percent-encoded."""
+    if not isinstance(value, str):
+        return value
+    meant = unquote(value)
+    mended = _printable(meant)
+    return value if mended == meant else quote(mended, safe="")
+
+
+def _printable(value: str) -> str:
+    printable = "".join(letter if letter.isprintable() else "x" for letter in value)
+    return _FOLDED.get(printable, printable)

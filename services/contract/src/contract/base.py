@@ -57,7 +57,9 @@ def _utc(value: datetime) -> datetime:
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 # What the validators say, as far as a schema can say it.
 _NO_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
-NOT_BLANK = Field(json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"})
+# What is stripped is white space as Unicode has it; \s means a little more in some languages.
+_BLANK = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+NOT_BLANK = Field(json_schema_extra={"pattern": rf"^[^\u0000]*[^\u0000{_BLANK}][^\u0000]*$"})
 Text = Annotated[str, AfterValidator(_storable), _NO_NUL]
 Tag = Annotated[
     str,
