@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from contract.base import NOT_BLANK, BuyerStage, Id, StageName, Tag, Text, Time, Url, WireModel
+from contract.base import NOT_BLANK, BuyerStage, Id, StageName, Tag, Text, Time, Url, WireModel, storable
 
 AssetStatus = Literal["draft", "approved", "archived"]
 EmbeddingState = Literal["pending", "ready"]
 MAX_BODY_CHARACTERS = 2_000_000
 Tags = Annotated[tuple[Tag, ...], Field(max_length=50)]
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), NOT_BLANK]
+# Stripped first and counted then: what is blank is no title.
+Title = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500, strip_whitespace=True),
+    AfterValidator(storable),
+    NOT_BLANK,
+]
 Summary = Annotated[Text, StringConstraints(max_length=4_000)]
 Body = Annotated[Text, StringConstraints(max_length=MAX_BODY_CHARACTERS)]
 Type = Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z][a-z0-9_]*$")]

@@ -30,7 +30,7 @@ def _printable(value: str) -> str:
     return value
 
 
-def _storable(value: str) -> str:
+def storable(value: str) -> str:
     if "\x00" in value:
         raise ValueError("the NUL character cannot be stored")
     try:
@@ -60,16 +60,16 @@ _NO_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
 # What is stripped is white space as Unicode has it; \s means a little more in some languages.
 _BLANK = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 NOT_BLANK = Field(json_schema_extra={"pattern": rf"^[^\u0000]*[^\u0000{_BLANK}][^\u0000]*$"})
-Text = Annotated[str, AfterValidator(_storable), _NO_NUL]
+Text = Annotated[str, AfterValidator(storable), _NO_NUL]
 Tag = Annotated[
     str,
     StringConstraints(min_length=1, max_length=100, strip_whitespace=True),
-    AfterValidator(_storable),
+    AfterValidator(storable),
     NOT_BLANK,
 ]
 Time = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_utc)]
 Url = Annotated[
-    str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$"), AfterValidator(_storable)
+    str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$"), AfterValidator(storable)
 ]
 
 StageName = Literal["awareness", "consideration", "decision", "customer"]
