@@ -63,13 +63,14 @@ def test_a_list_makes_drafts_whatever_its_columns_are_called(recommender: Rig) -
         return [(r.get("id"), r["result"], r.get("code")) for r in answer.get_json()["results"]]
 
     assert sent() == [
+        (None, "failed", "duplicate_column"),
         ("live", "failed", "asset_exists"),
         ("fresh", "stored", None),
         (None, "failed", "id_missing"),
     ]
     assert rig.client.get("/v1/assets/live").get_json()["status"] == "approved"
     assert rig.client.get("/v1/assets/fresh").get_json()["status"] == "draft"
-    assert sent("?replace=true")[0] == ("live", "stored", None)
+    assert sent("?replace=true")[1] == ("live", "stored", None)
     assert rig.client.get("/v1/assets/live").get_json()["status"] == "draft"
 
 

@@ -84,6 +84,7 @@ def test_odd_texts_get_unit_vectors(client: FlaskClient, text: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_2048_texts_are_served_in_order(client: FlaskClient) -> None:
     texts = [f"text number {n} " + "more " * (n % 7) for n in range(2048)]
     np.testing.assert_allclose(

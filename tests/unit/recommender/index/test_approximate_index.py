@@ -13,6 +13,7 @@ from recommender.index.catalogue_index import CatalogueIndex
 from recommender.index.tuning import known_neighbours, likely_queries, measured, tuned
 from recommender.numeric.candidates import ExactSearch
 
+pytestmark = pytest.mark.slow
 WIDTH = 16
 ROWS = 3_000
 FLOOR = 0.99

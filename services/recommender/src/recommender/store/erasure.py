@@ -20,7 +20,7 @@ NO_IDENTITY = 0
 _ALWAYS_TOUCHED = tuple(
     f"recommender.{name}"
     for name in (
-        "identities", "buyers", "profiles", "accounts", "dead_letters", "email_slots",
+        "identities", "buyers", "profiles", "accounts", "account_standings", "dead_letters", "email_slots",
         "webhook_events", "webhook_deliveries", "webhook_marks",
     )
 )  # fmt: skip
@@ -96,6 +96,12 @@ def erase(
         "UPDATE recommender.identities SET linked_to = NULL WHERE linked_to = ANY(%s)", (ids,)
     )
     connection.exec_driver_sql("DELETE FROM recommender.identities WHERE identity_id = ANY(%s)", (ids,))
+    # What their accounts are listed with came of them too; it is counted anew without them.
+    connection.exec_driver_sql(
+        "DELETE FROM recommender.account_standings WHERE account_id IN "
+        "(SELECT account_id FROM recommender.buyers WHERE buyer_id = ANY(%s))",
+        (sorted(buyers),),
+    )
     connection.exec_driver_sql("DELETE FROM recommender.buyers WHERE buyer_id = ANY(%s)", (sorted(buyers),))
     connection.exec_driver_sql(
         "INSERT INTO recommender.tombstones (identity_hash, receipt_id, erased_at) VALUES (%s, %s, %s) "
