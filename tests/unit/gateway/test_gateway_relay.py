@@ -168,7 +168,7 @@ def test_results_come_while_rows_are_still_being_sent(gateway: Gateway) -> None:
 
 
 def import_threads(wanted: bool) -> list[threading.Thread]:
-    """Those of imports, as soon as there are some or none, as is wanted; after ten seconds whatever there is."""
+    """Those of imports, once there are some or none, as is wanted; after ten seconds whatever there is."""
     pause = threading.Event()
     for _ in range(200):
         found = [t for t in threading.enumerate() if t.name.startswith("import-")]
