@@ -25,10 +25,11 @@ from e2e.foreword_process import (
     ports_of,
     still_running,
 )
+from e2e.studio_session import axe, operators_cookies, signed_in, studio
 from foreword_dev.settings import RunSettings
 from foreword_dev.stack import Stack, running
 
-__all__ = ["chromium", "chromium_page"]
+__all__ = ["axe", "chromium", "chromium_page", "operators_cookies", "signed_in", "studio"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect
 
-from e2e.conftest import FirstDay
 from e2e.foreword_process import REPOSITORY
 from foreword_dev.stack import Stack
+
+if TYPE_CHECKING:
+    from e2e.conftest import FirstDay  # which takes these fixtures
 
 PASSWORD = "a long enough password"
 expect.set_options(timeout=20_000)  # a busy machine is slow, and no less right for it

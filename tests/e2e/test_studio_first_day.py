@@ -10,17 +10,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from e2e.browser import chromium
 from e2e.foreword_process import Api, wait_until
 from e2e.studio_session import PASSWORD, join, watch
 from foreword_dev.stack import Stack
 from unit.recommender.extraction.made_files import slide_deck
 
-__all__ = ["chromium"]
-
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.usefixtures("signed_in")  # the link of the first start works only while there is nobody
 def test_from_the_setup_link_to_the_first_recommendation(
     chromium: Browser, stack: Stack, api: Api, tmp_path: Path
 ) -> None:

@@ -7,12 +7,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from e2e.browser import chromium
 from e2e.foreword_process import Api
-from e2e.studio_session import PASSWORD, Studio, axe, operators_cookies, signed_in, studio
+from e2e.studio_session import PASSWORD, Studio
 from foreword_dev.stack import Stack
-
-__all__ = ["axe", "chromium", "operators_cookies", "signed_in", "studio"]
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Dialog, expect
 
-from e2e.browser import chromium
 from e2e.foreword_process import Api, wait_until
-from e2e.studio_session import Studio, operators_cookies, signed_in, studio
+from e2e.studio_session import Studio
 from unit.recommender.extraction.made_files import (
     ENGLISH,
     GERMAN,
@@ -22,8 +21,6 @@ from unit.recommender.extraction.made_files import (
     slide_deck,
     word_file,
 )
-
-__all__ = ["chromium", "operators_cookies", "signed_in", "studio"]
 
 pytestmark = pytest.mark.slow
 
@@ -84,9 +81,9 @@ def test_thirty_files_are_read_and_three_say_in_words_why_not(
     assert "Internal prices" not in slides["body"]  # a slide that is hidden stays so
     assert document["title"] == "Writing requirements together"
     assert "Who says no?" in document["body"]
-    for read in (slides, document):
+    for read, name in ((slides, "studio-workshop.pptx"), (document, "studio-requirements.docx")):
         assert (read["language"], read["status"]) == ("en", "draft")
-        card = page.locator(".file").filter(has_text=read["title"])
+        card = page.locator(".file").filter(has_text=name)
         expect(card.get_by_label("Title")).to_have_value(read["title"])
     # Corrected here, then live: and recommendable within two seconds of the answer.
     card = page.locator(".file").filter(has_text="studio-note-3.md")

@@ -5,12 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from e2e.browser import chromium
 from e2e.foreword_process import Answer, Api, wait_until
-from e2e.studio_session import Studio, operators_cookies, signed_in, studio
+from e2e.studio_session import Studio
 from foreword_dev.stack import Stack
-
-__all__ = ["chromium", "operators_cookies", "signed_in", "studio"]
 
 pytestmark = pytest.mark.slow
 
