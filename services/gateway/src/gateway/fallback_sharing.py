@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import orjson
 import sqlalchemy as sa
@@ -27,6 +27,8 @@ _SAVE_SECONDS = 5.0
 # Rows are read again for a while: a transaction may commit later than one with a higher number.
 _OVERLAP = timedelta(seconds=15)
 _AWAY_SECONDS = 2.0
+# Every replica that can write its answers down has read by then what was taken away.
+_HEARD_WITHIN = timedelta(seconds=4)
 _MOST_WAITING = 10_000
 
 
@@ -153,9 +155,21 @@ class SharedFallback:
                 (self._max_age,),
             ).all()
             now = connection.exec_driver_sql("SELECT now()").scalar_one()
-        for placement, tree, assets, _ in kept:
-            self._fallback.restore((placement, tree), assets)
-        self._since = min((row[3] for row in kept), default=now)
+            withdrawn = connection.exec_driver_sql(
+                "SELECT withdrawal_id, asset_id, at FROM gateway.withdrawals ORDER BY at"
+            ).all()
+        taken_at = {row[1]: row[2] for row in withdrawn}  # None: everything was
+
+        def is_good(asset_id: str, written_at: datetime) -> bool:
+            """Whether it was put into the answer after it was last taken away, and not before."""
+            since = (taken_at.get(asset_id), taken_at.get(None))
+            return all(at is None or written_at > at + _HEARD_WITHIN for at in since)
+
+        for placement, tree, assets, at in kept:
+            self._fallback.restore((placement, tree), [one for one in assets if is_good(one["id"], at)])
+        # Without this an import a moment before an answer was written would empty it at every start.
+        self._applied.extend(int(row[0]) for row in withdrawn)
+        self._since = now
         self._restored = True
 
     def _save(self) -> None:
