@@ -26,13 +26,15 @@ def _extracted(data: bytes, name: str, declared: str | None = None) -> None:
     from recommender.extraction.limits import Limits
     from recommender.extraction.wire import decode_answer, encode_extracted
 
+    limits = Limits(max_bytes=1 << 20, max_characters=100_000, max_inflated_bytes=8 << 20)
+    level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # as the worker does: parsers log what they find in a file
-
     try:
-        limits = Limits(max_bytes=1 << 20, max_characters=100_000, max_inflated_bytes=8 << 20)
         found = extract(data, name, declared, limits)
     except ExtractionError:
         return
+    finally:
+        logging.disable(level)  # the process is shared with tests of what is logged
     text = "\n".join([found.body, found.title or "", found.summary or "", *found.warnings])
     text.encode("utf-8")
     assert "\x00" not in text
