@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import orjson
 import psycopg
 
 from bench.page import say
+from foreword_dev.free_ports import free_ports
 from foreword_dev.settings import RunSettings
 from foreword_dev.stack import Stack, running
 
@@ -29,16 +29,6 @@ _TOPICS = 200
 _STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 _EVENTS = ("Content Viewed", "Asset Downloaded", "Webinar Attended", "Pricing Viewed")
 _TYPES = ("blog", "whitepaper", "case_study", "webinar", "datasheet")
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @contextmanager

@@ -33,11 +33,12 @@ import numpy as np
 import orjson
 import psycopg
 
-from bench.firm import free_ports, resident, worker_of
+from bench.firm import resident, worker_of
 from bench.page import put_section, say
 from bench.scale_page import SIGNALS_A_BUYER, section
 from bench.vectors import made_vectors, real_vectors
 from foreword_dev.embedded_postgres import EmbeddedPostgres
+from foreword_dev.free_ports import free_ports
 from recommender.domain.stage_config import load_stage_model
 from recommender.numeric.asset_stages import prototype_sentences
 from recommender.store.migrate import migrate

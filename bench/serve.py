@@ -23,9 +23,10 @@ from pathlib import Path
 
 import orjson
 
-from bench.firm import buyer_ids, firm, free_ports, serving
+from bench.firm import buyer_ids, firm, serving
 from bench.load import Broken, Connection, Latencies, paced, peak, post
 from bench.page import machine, put_section, say
+from foreword_dev.free_ports import free_ports
 
 CLIENTS = 8
 PATH = "/v1/recommendations"

@@ -9,27 +9,10 @@ import orjson
 
 from fuzz.dice import Dice
 from fuzz.registry import dumped, target
+from recommender.extraction.csv_columns import FIELDS
 
-ASSET_NAMES = (
-    "id",
-    "title",
-    "summary",
-    "body",
-    "url",
-    "type",
-    "language",
-    "topics",
-    "personas",
-    "industries",
-    "regions",
-    "stages",
-    "status",
-    "publish_at",
-    "expires_at",
-    "image_url",
-    "equivalent_to",
-    "metadata",
-)
+# The generator picks by number, so the order must not change from run to run.
+ASSET_NAMES = tuple(sorted(FIELDS))
 ASSET_WORDS = (
     "guide-1",
     "A guide",

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from urllib3.exceptions import HTTPError
 from foreword_dev.chaos.postgres_server import ChaosPostgres
 from foreword_dev.chaos.tcp_proxy import TcpProxy
 from foreword_dev.chaos.wrong_clock import CLOCK_FILE
+from foreword_dev.free_ports import free_ports
 
 MODELS = ("hashing-384", "hashing-256")
 READY_SECONDS = 120.0
@@ -239,7 +239,7 @@ def _mount(data: Path, megabytes: int) -> bool:
 
 
 def _made(folder: Path, data: Path, recommender_module: str) -> Cluster:
-    ports = iter(_free_ports(10))
+    ports = iter(free_ports(10))
     postgres = ChaosPostgres(data / "postgres")
     database = TcpProxy("database", [postgres.socket_path])
     url = f"postgresql://postgres@127.0.0.1:{database.port}/postgres"
@@ -281,11 +281,3 @@ def _made(folder: Path, data: Path, recommender_module: str) -> Cluster:
     for number in (1, 2):
         add(f"gateway-{number}", CLOCKED.format("gateway"), address)
     return Cluster(folder, data, postgres, members, database, balancer, embedder)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

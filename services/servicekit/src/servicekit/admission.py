@@ -193,7 +193,8 @@ def _refuse(reason: str, environ: WSGIEnvironment, start_response: StartResponse
             "title": title,
             "status": status,
             "detail": detail,
-            "instance": environ.get("PATH_INFO", ""),
+            # No route has been found yet, and what stands behind the version may be somebody's id.
+            "instance": "/v1/…" if environ.get("PATH_INFO", "").startswith("/v1/") else "/…",
             "code": code,
             "message": detail,
             "request_id": environ.get("HTTP_X_REQUEST_ID", ""),

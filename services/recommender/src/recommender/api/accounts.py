@@ -12,10 +12,10 @@ import orjson
 from flask import Blueprint, Response, request
 
 from contract.base import BuyerStage
-from recommender.api.requests import text_parameter, whole_number
+from recommender.api.requests import one_of, text_parameter, whole_number
 from recommender.service.account_standings import StandingList
 from recommender.store.account_standings import SortKey, Standing, StandingQuery
-from servicekit.errors import BadRequest, FieldProblem, Unprocessable
+from servicekit.errors import BadRequest
 from servicekit.wire import json_response
 
 _LONGEST_SEARCH = 200
@@ -37,10 +37,10 @@ def blueprint(standings: StandingList) -> Blueprint:
         found = standings.page(
             StandingQuery(
                 text=(text_parameter(request, "q") or "").strip()[:_LONGEST_SEARCH] or None,
-                stage=_one_of("stage", get_args(BuyerStage)),
+                stage=one_of(request, "stage", get_args(BuyerStage)),
                 surging=request.args.get("surging") == "true",
                 sort=sort,
-                descending=_one_of("order", ("asc", "desc")) != "asc",
+                descending=one_of(request, "order", ("asc", "desc")) != "asc",
                 page_size=whole_number(request, "page_size", 25, 1, 100),
                 after=_after(sort),
             )
@@ -72,19 +72,8 @@ def _document(standing: Standing) -> dict[str, Any]:
 
 
 def _sort() -> SortKey:
-    stated = _one_of("sort", get_args(SortKey))
+    stated = one_of(request, "sort", get_args(SortKey))
     return next((key for key in get_args(SortKey) if key == stated), "last")
-
-
-def _one_of(name: str, known: tuple[str, ...]) -> str | None:
-    value = request.args.get(name)
-    if value is not None and value not in known:
-        raise Unprocessable(
-            f"{name} must be one of {', '.join(known)}.",
-            code="fields_invalid",
-            fields=[FieldProblem(f"/{name}", "unknown", ", ".join(known))],
-        )
-    return value
 
 
 def _token(after: tuple[str, int]) -> str:

@@ -13,6 +13,7 @@ from contract.assets import AssetInput, AssetPatch
 from recommender.api.problems import DATABASE_AWAY, database_away
 from recommender.api.requests import (
     checked_id,
+    one_of,
     page_token,
     precondition,
     read_page_token,
@@ -86,9 +87,9 @@ def blueprint(
     @routes.get("/v1/assets")
     def page() -> Response:
         query = AssetQuery(
-            status=_one_of("status", _STATUSES),
+            status=one_of(request, "status", _STATUSES),
             type=text_parameter(request, "type"),
-            stage=_one_of("stage", STAGES),
+            stage=one_of(request, "stage", STAGES),
             text=text_parameter(request, "q"),
             page_size=whole_number(request, "page_size", 50, 1, 500),
             after=read_page_token(request.args.get("page_token")),
@@ -162,17 +163,6 @@ def blueprint(
 
 def _asset(written: Written, status: int) -> Response:
     return json_response(document_of(written.output), status, {"ETag": written.etag})
-
-
-def _one_of(name: str, known: tuple[str, ...]) -> str | None:
-    value = request.args.get(name)
-    if value is not None and value not in known:
-        raise Unprocessable(
-            f"{name} must be one of {', '.join(known)}.",
-            code="fields_invalid",
-            fields=[FieldProblem(f"/{name}", "unknown", ", ".join(known))],
-        )
-    return value
 
 
 def _stated_fields() -> dict[str, dict[str, Any]]:

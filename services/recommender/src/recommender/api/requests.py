@@ -57,6 +57,18 @@ def text_parameter(request: Request, name: str) -> str | None:
     return value
 
 
+def one_of(request: Request, name: str, known: tuple[str, ...]) -> str | None:
+    """A word in the query out of a known few; None where it isn't there."""
+    value = request.args.get(name)
+    if value is not None and value not in known:
+        raise Unprocessable(
+            f"{name} must be one of {', '.join(known)}.",
+            code="fields_invalid",
+            fields=[FieldProblem(f"/{name}", "unknown", ", ".join(known))],
+        )
+    return value
+
+
 def whole_number(request: Request, name: str, default: int, low: int, high: int) -> int:
     text = request.args.get(name)
     if text is None:
