@@ -105,6 +105,31 @@ def test_a_gateway_that_starts_on_a_bad_day_knows_the_last_good_answers(replicas
     assert replicas().shown() == ["asset-1", "asset-3"]
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_what_was_shown_again_long_after_it_was_taken_away_survives_a_restart(
+    replicas: Any, everything: bool
+) -> None:
+    before = replicas(start=False)
+    before.fallback.forget_all() if everything else before.fallback.forget("asset-2")
+    with before.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE gateway.withdrawals SET at = at - interval '5 seconds'")
+    later = replicas(start=False)
+    later.remember(1, 2, 3)
+    later.shared.step()
+    assert replicas().shown() == ["asset-1", "asset-2", "asset-3"]
+
+
+def test_what_a_replica_wrote_before_it_could_have_heard_stays_away(replicas: Any) -> None:
+    before = replicas(start=False)
+    before.fallback.forget("asset-2")
+    with before.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE gateway.withdrawals SET at = at - interval '3 seconds'")
+    unaware = replicas(start=False)
+    unaware.remember(1, 2, 3)
+    unaware.shared._save()
+    assert replicas().shown() == ["asset-1", "asset-3"]
+
+
 def test_without_a_database_the_memory_answers_at_once_and_nothing_is_lost(
     replicas: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
