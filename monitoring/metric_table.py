@@ -29,6 +29,7 @@ _UNITS = {
     "refused": "requests",
     "empty": "answers",
     "active": "keys",
+    "disabled": "endpoints",
     "use": "connections",
     "limit": "connections",
 }

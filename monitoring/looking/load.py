@@ -19,9 +19,14 @@ _QUERIES = ("door alarms at night", "who pays for spoilt goods", "calibration", 
 
 
 class Load:
-    """Threads that call a gateway until `stop`; `done` counts the calls by what they were."""
+    """Threads that call a gateway until `stop`; `done` counts the calls by what they were.
 
-    def __init__(self, url: str, key: str, users: Sequence[str], *, seed: int = 0) -> None:
+    They pause between calls, `slower` times as long where a small machine shall not be the limit.
+    """
+
+    def __init__(
+        self, url: str, key: str, users: Sequence[str], *, seed: int = 0, slower: float = 1.0
+    ) -> None:
         self._url = url
         self._key = key
         self._users = list(users)
@@ -33,7 +38,7 @@ class Load:
         self.done: dict[str, int] = {}
         self.failed = 0
         self._threads = [
-            threading.Thread(target=self._again, args=(step, pause), daemon=True)
+            threading.Thread(target=self._again, args=(step, pause * slower), daemon=True)
             for step, pause in (
                 (self._recommend, 0.05),
                 (self._recommend, 0.1),

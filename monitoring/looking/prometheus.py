@@ -85,16 +85,20 @@ class Watching:
 
 @contextmanager
 def watching(
-    targets: Mapping[str, int], folder: Path, *, times: float, scrape_seconds: int = 1, windows: bool = False
+    targets: Mapping[str, int],
+    folder: Path,
+    *,
+    times: float,
+    scrape_seconds: int = 1,
+    every_seconds: int = 1,
+    windows: bool = False,
 ) -> Iterator[Watching]:
     """Scrape job → port on this machine, with rules `hurried` so many times. Raises `ToolMissing`."""
     prometheus, alertmanager = _program("prometheus"), _program("prometheus-alertmanager", "alertmanager")
     web, routes, cluster = free_ports(3)
     rules = folder / "rules.yaml"
-    rules.write_text(
-        yaml.safe_dump({"groups": hurried(generate.rule_groups(), times=times, windows=windows)}),
-        encoding="utf-8",
-    )
+    groups = hurried(generate.rule_groups(), times=times, every=f"{every_seconds}s", windows=windows)
+    rules.write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump(_config(targets, rules, routes, scrape_seconds)), encoding="utf-8")
     example = yaml.safe_load(_ROUTES.read_text(encoding="utf-8"))

@@ -136,10 +136,15 @@ def test_what_is_emitted_is_what_the_catalogue_lists(watched: Watched) -> None:
         families = {family.name: family for family in found}
         emitted = {name for name in families if name.startswith("foreword_")}
         assert emitted == {one.name.removesuffix("_total") for one in ours}
-        labels = {one.name.removesuffix("_total"): {label.name for label in one.labels} for one in ours}
+        labels = {
+            one.name.removesuffix("_total"): {label.name: label for label in one.labels} for one in ours
+        }
         for name in emitted:
             for sample in families[name].samples:
-                assert set(sample.labels) - {"le"} == labels[name], name
+                assert set(sample.labels) - {"le"} == set(labels[name]), name
+                for label, value in sample.labels.items():
+                    known = label != "le" and labels[name][label].values
+                    assert not known or value in known, (name, label, value)
 
 
 def test_promtool_finds_nothing_to_mend_in_the_metrics(watched: Watched) -> None:

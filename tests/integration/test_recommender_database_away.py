@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 
 from recommender_rig import Rig, RigMaker, code
 
@@ -132,6 +133,12 @@ def test_it_recovers_without_a_restart(rig: Rig, proxy: DatabaseProxy) -> None:
     assert rig.put("new").status_code == 201
     assert "new" in rig.shown()
     assert rig.send({"type": "page", "userId": "u", "messageId": "2"}).status_code == 200
+
+
+def test_nobody_is_paged_for_the_database_while_the_catalogue_is_loaded(make_recommender: RigMaker) -> None:
+    """Nothing has asked the database since the start: it is there until it is found away."""
+    registry: CollectorRegistry = make_recommender().app.extensions["metrics"].registry
+    assert registry.get_sample_value("foreword_recommender_database_up") == 1
 
 
 def test_connections_that_the_server_ended_cost_at_most_one_answer(rig: Rig) -> None:

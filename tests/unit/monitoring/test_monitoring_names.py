@@ -62,6 +62,22 @@ def test_every_metric_says_what_bounds_its_labels() -> None:
             assert all(label.values or label.bound for label in one.labels), one.name
 
 
+def test_every_background_loop_is_in_the_catalogue_and_in_its_runbook() -> None:
+    told = (ROOT / "runbooks" / "ForewordLoopFailing.md").read_text(encoding="utf-8")
+    seen = 0
+    for service, ours in metric_table.definitions().items():
+        (labels,) = (one.labels for one in ours if one.name == f"foreword_{service}_loop_failures_total")
+        listed = set(labels[0].values)
+        started = set[str]()
+        for path in (SERVICES / service / "src").rglob("*.py"):
+            found = re.findall(r'(?:\bloop|BackgroundLoop)\(\s*"(\w+)"', path.read_text(encoding="utf-8"))
+            started |= set(found)
+        assert started == listed - {"start"}, service
+        assert {name for name in listed if f"`{name}`" not in told} == set(), service
+        seen += len(started)
+    assert seen > 15, "the pattern finds loops at all"
+
+
 def test_every_query_names_metrics_that_exist() -> None:
     seen = 0
     for where, query in _queries():

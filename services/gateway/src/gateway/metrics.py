@@ -18,6 +18,7 @@ _CALLS = ("track", "page", "screen", "identify", "group", "alias", "batch", "imp
 _OUTCOMES = ("accepted", "duplicate", "dead_letter", "refused", "unavailable")
 _REASONS = ("missing", "unknown", "revoked", "scope", "publishable", "origin")
 _CLICKS = ("recorded", "recorded_late", "queued", "refused", "dropped", "prefetch", "machine")
+LOOPS = ("keys", "clicks", "fallback", "audit")
 _PLACEMENT = Label("placement", bound="the first 50 seen, then `other`")
 
 
@@ -132,7 +133,7 @@ class GatewayMetrics:
             loop_failures=metrics.counter(
                 "loop_failures_total",
                 "Steps of background loops that failed, by loop.",
-                [Label("loop", bound="named in the code")],
+                [Label("loop", LOOPS)],
             ),
             database_connections=metrics.gauge(
                 "database_connections_in_use", "Database connections that a request or loop holds."

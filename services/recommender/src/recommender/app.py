@@ -112,6 +112,8 @@ def create_app(
     require_known_schema(engine)
     meters = RecommenderMeters(metrics, kinds.names)
     database.observe_pool(engine, meters.database_connections, meters.database_connections_limit)
+    # It has just told its schema. A large catalogue is loaded for minutes before the loop that asks begins.
+    meters.database_up.set(1)
 
     breaker = CircuitBreaker(threshold=3, cooldown_seconds=1.0, clock=time.monotonic)
     upstream = ServiceClient("embedder", settings.embedder_url, timeout_seconds=30.0, breaker=breaker)
@@ -293,6 +295,8 @@ def create_app(
             calibrations.refresh()
         except Exception as error:  # noqa: BLE001 - nobody else would try again
             meters.loop_failures.labels("start").inc()
+            if isinstance(error, sa.exc.SQLAlchemyError):
+                meters.database_up.set(0)
             logs.get("recommender").warning("start_put_off", error=kinds_of(error))
             return False
         return True

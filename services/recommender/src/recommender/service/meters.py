@@ -43,6 +43,8 @@ LOOPS = (
     "attribute",
     "snapshot",
     "standings",
+    "calibration",
+    "index",
     "start",
 )
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
