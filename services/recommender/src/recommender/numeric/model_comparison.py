@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,15 +77,7 @@ def compare_models(
     usual = float(new[np.isfinite(new)].mean())
     stage_shift = 0.5 * float(np.abs(live_stages.mean(axis=0) - coming_stages.mean(axis=0)).sum())
     found = ModelComparison(count, overlap, score - before, score - usual, stage_shift, recall)
-    return ModelComparison(
-        found.assets,
-        found.overlap,
-        found.score_shift,
-        found.separation,
-        found.stage_shift,
-        found.recall,
-        tuple(_findings(found, depth)),
-    )
+    return replace(found, findings=tuple(_findings(found, depth)))
 
 
 def _recall(
