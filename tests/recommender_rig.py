@@ -89,7 +89,7 @@ class ServedEmbedder:
         self.switch = SwitchableEmbedder(apps)
         self._server = make_server("127.0.0.1", 0, self.switch, threaded=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     def close(self) -> None:

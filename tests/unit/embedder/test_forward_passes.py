@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ def test_each_text_is_in_exactly_one_pass_within_the_budget(counts: list[int], b
         assert len(chosen) == 1 or len(chosen) * array[chosen].max() <= budget
 
 
+@pytest.mark.slow
 @given(COUNTS, st.integers(16, 4096))
 def test_padding_stays_within_an_eighth_of_the_budget(counts: list[int], budget: int) -> None:
     array = np.array(counts, dtype=np.int64)

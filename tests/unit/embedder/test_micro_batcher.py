@@ -227,6 +227,7 @@ def test_closing_refuses_what_waits_and_what_comes() -> None:
     assert too_late.value.code == "shutting_down"
 
 
+@pytest.mark.slow
 def test_many_threads_each_get_their_own() -> None:
     encoder = HashingEncoder(64)
     with batcher_of(encoder, budget=50) as (batcher, _), ThreadPoolExecutor(16) as pool:

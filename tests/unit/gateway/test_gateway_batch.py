@@ -161,6 +161,7 @@ def test_the_account_that_is_stored_counts_as_well_as_the_one_that_is_said(gatew
     assert limited(gateway, lines[:2]) == [["asset-1", "asset-2"]] * 2
 
 
+@pytest.mark.slow
 def test_a_whole_account_in_one_block_gets_what_there_is(gateway: Gateway) -> None:
     gateway.recommender.catalogue = [content(number) for number in range(1, 301)]
     lines = [{"user_id": f"u{n}", "account_id": "a", "count": 3} for n in range(100)]

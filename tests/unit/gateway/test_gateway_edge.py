@@ -31,6 +31,7 @@ def test_every_miss_is_a_problem(gateway: Gateway, method: str, path: str, statu
         assert method not in answer.headers["Allow"]
 
 
+@pytest.mark.slow
 def test_every_answer_carries_the_security_headers(gateway: Gateway) -> None:
     for path in ("/", "/docs", "/openapi.json", "/livez", "/nowhere", "/v1/assets", "/c/x"):
         headers = gateway.client.get(path).headers

@@ -252,6 +252,7 @@ def test_a_static_list_that_makes_no_sense_stops_the_start(stand_in: StandIn, tm
         make_gateway(stand_in, static_fallback_file=tmp_path / "missing.json")
 
 
+@pytest.mark.slow
 def test_placements_beyond_fifty_are_counted_together(stand_in: StandIn) -> None:
     gateway = make_gateway(stand_in)
     for number in range(60):

@@ -166,6 +166,7 @@ def test_an_answer_that_grows_past_the_limit_is_cut_off(local: OutboundClient, p
         local.request("GET", url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["head", "body"])
 def test_an_answer_that_drips_in_is_given_up(where: str) -> None:
     def script(connection: socket.socket, _: int) -> None:

@@ -71,6 +71,7 @@ def varied_requests(n: int) -> list[RankRequest]:
     return requests
 
 
+@pytest.mark.slow
 def test_a_batch_gives_exactly_the_single_answers() -> None:
     requests = varied_requests(70)
     config = replace(

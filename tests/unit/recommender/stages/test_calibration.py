@@ -61,6 +61,7 @@ def test_outcomes_of_a_single_kind_teach_nothing() -> None:
     assert "at 0 accounts and not at 300" in found.reason
 
 
+@pytest.mark.slow
 def test_what_was_fitted_holds_for_others(fitted: Calibration) -> None:
     x, opened, _ = accounts(seed=4)
     p = fitted.probability(x)
@@ -76,6 +77,7 @@ def test_out_of_fold_chances_are_as_good_as_on_others_and_better_than_a_guess() 
     assert log_loss(p, opened) < log_loss(np.full(len(p), opened.mean()), opened) - 0.05
 
 
+@pytest.mark.slow
 def test_no_feature_that_falls_in_silence_counts_against_and_others_may(fitted: Calibration) -> None:
     assert (fitted.weights[:FALLING] >= 0).all()
     assert fitted.weights[FALLING + 3] < 0
@@ -85,6 +87,7 @@ def test_no_feature_that_falls_in_silence_counts_against_and_others_may(fitted: 
     assert found.weights[1] == 0
 
 
+@pytest.mark.slow
 def test_the_calibrated_display_falls_with_every_day_of_silence(fitted: Calibration) -> None:
     """Whatever the weights of what rests: much reading that fades must not lift anybody."""
     rng = np.random.default_rng(9)
@@ -121,6 +124,7 @@ def test_features_are_finite_also_of_nobody() -> None:
     assert x[1, NAMES.index("chat:30d")] == 1
 
 
+@pytest.mark.slow
 def test_a_calibration_survives_json_to_the_bit(fitted: Calibration) -> None:
     again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict())))
     x = accounts(20)[0]
@@ -128,6 +132,7 @@ def test_a_calibration_survives_json_to_the_bit(fitted: Calibration) -> None:
     assert again.fits(MODEL)
 
 
+@pytest.mark.slow
 def test_a_calibration_of_another_stage_file_says_nothing(fitted: Calibration) -> None:
     assert not fitted.fits(dataclasses.replace(MODEL, version="another"))
 
@@ -143,6 +148,7 @@ def test_a_calibration_of_another_stage_file_says_nothing(fitted: Calibration) -
         {"scale": [0.0] * len(NAMES)},
     ],
 )
+@pytest.mark.slow
 def test_a_calibration_that_cannot_be_read_is_refused(fitted: Calibration, change: dict[str, object]) -> None:
     with pytest.raises(CalibrationUnreadable):
         Calibration.from_dict(fitted.to_dict() | change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from recommender.commands.report_stages import FIGURES, stage_section
 from recommender.numeric.stage_figures import Judged, judge, resampled
@@ -44,6 +45,7 @@ def judged(seed: int) -> Judged:
     return Judged(score, opens, days, opened)
 
 
+@pytest.mark.slow
 def test_resampled_figures_lie_around_the_figure_and_false_alarms_are_held() -> None:
     one = judged(3)
     figures = judge(one, 0.05, claims=True)

@@ -88,7 +88,9 @@ def _local(tag: str) -> str:
 
 
 def _entry(entry: feedparser.FeedParserDict) -> ListedPage:
-    changed: Sequence[str] = [str(entry[name]) for name in ("updated", "published") if entry.get(name)]
+    # Asked as a plain dict: feedparser's own `get` takes one of the two for the other and warns.
+    stated = [dict.get(entry, name) for name in ("updated", "published")]
+    changed: Sequence[str] = [str(text) for text in stated if text]
     return ListedPage(
         str(entry["link"]),
         changed[0] if changed else None,
