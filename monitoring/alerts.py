@@ -121,7 +121,7 @@ def _index_empty() -> dict[str, Any]:
         "5m",
         "page",
         "A recommender has no asset to serve",
-        "{{ $labels.instance }} answers requests from an index with nothing in it, so that buyers get static "
+        "{{ $labels.pod }} answers requests from an index with nothing in it, so that buyers get static "
         "content or none.",
     )
 
@@ -133,7 +133,7 @@ def _index_stale() -> dict[str, Any]:
         "3m",
         "ticket",
         "A recommender does not follow the catalogue",
-        "{{ $labels.instance }} has not known for {{ $value | humanizeDuration }} whether its index is as "
+        "{{ $labels.pod }} has not known for {{ $value | humanizeDuration }} whether its index is as "
         "new as the database. What the content team changed meanwhile may be missing there.",
     )
 
@@ -159,7 +159,7 @@ def _recall_low() -> dict[str, Any]:
         "ticket",
         "The index misses near neighbours",
         "The canary finds {{ $value | humanizePercentage }} of the exact ten nearest on "
-        "{{ $labels.instance }}: candidates that fit are passed over.",
+        "{{ $labels.pod }}: candidates that fit are passed over.",
     )
 
 
@@ -222,8 +222,7 @@ def _threads_saturated(service: str) -> dict[str, Any]:
         "5m",
         "ticket",
         f"The {service}'s threads are all taken",
-        f"On {{{{ $labels.instance }}}} nearly every thread of the {service} is busy, or requests wait "
-        "for one.",
+        f"On {{{{ $labels.pod }}}} nearly every thread of the {service} is busy, or requests wait for one.",
         service=service,
         pool="threads",
     )
@@ -237,7 +236,7 @@ def _database_pool_saturated(service: str) -> dict[str, Any]:
         "5m",
         "ticket",
         f"The {service}'s database connections are all taken",
-        "On {{ $labels.instance }} {{ $value | humanizePercentage }} of the connections are in use; requests "
+        "On {{ $labels.pod }} {{ $value | humanizePercentage }} of the connections are in use; requests "
         "wait for one, and fail after five seconds.",
         service=service,
         pool="database",

@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from monitoring.queries import NS
 from monitoring.runbooks import BASE_URL
 
+CORES = "suffix: cores"
 SERVICES = ("gateway", "recommender", "embedder")
 _SOURCE = models.DataSourceRef(type_val="prometheus", uid="$datasource")
 _EXPLORE = (
@@ -37,6 +38,7 @@ def graph(
     *queries: Query,
     width: int = 8,
     stacked: bool = False,
+    lowest: float | None = 0,
     highest: float | None = None,
     traced: bool = False,
     runbooks: bool = False,
@@ -50,7 +52,6 @@ def graph(
         .datasource(_SOURCE)
         .height(8)
         .span(width)
-        .min(0)
         .line_width(1)
         .fill_opacity(30 if stacked else 10)
         .legend(
@@ -63,6 +64,8 @@ def graph(
     )
     if stacked:
         panel.stacking(common_builders.StackingConfig().mode(common_models.StackingMode.NORMAL))
+    if lowest is not None:
+        panel.min(lowest)
     if highest is not None:
         panel.max(highest)
     if traced:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from monitoring.panels import Panel, Query, board, graph
+from monitoring.panels import CORES, Panel, Query, board, graph
 from monitoring.queries import HERE, RATE, over, quantile, rate, series
 
 
@@ -32,8 +32,11 @@ def _work() -> list[Panel]:
             "Texts in a pass",
             "Texts that shared one forward pass: half of the passes, and nearly all, had no more.",
             "short",
-            Query(quantile(0.5, "embedder_batch_size_texts", window="[10m]"), "half"),
-            Query(quantile(0.95, "embedder_batch_size_texts", window="[10m]"), "95%"),
+            # Between the bounds 0 and 1 a quantile is reckoned, but a pass has one text at least.
+            *(
+                Query(f"clamp_min({quantile(q, 'embedder_batch_size_texts', window='[10m]')}, 1)", name)
+                for q, name in ((0.5, "half"), (0.95, "95%"))
+            ),
         ),
         graph(
             "Found in the cache",
@@ -45,8 +48,8 @@ def _work() -> list[Panel]:
         graph(
             "CPU",
             "Cores used by each process.",
-            "short",
-            Query(f'rate(process_cpu_seconds_total{{{HERE},job="embedder"}}{RATE})', "{{instance}}"),
+            CORES,
+            Query(f'rate(process_cpu_seconds_total{{{HERE},job="embedder"}}{RATE})', "{{pod}}"),
         ),
         graph(
             "Models",

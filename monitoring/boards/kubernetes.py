@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from monitoring.panels import Panel, Query, board, graph
+from monitoring.panels import CORES, Panel, Query, board, graph
 from monitoring.queries import HERE, NS, RATE
 
 _OURS = f'{HERE},container=~"gateway|recommender|embedder",container=~"$service"'
@@ -29,7 +29,7 @@ def _containers() -> list[Panel]:
     throttled = f"rate(container_cpu_cfs_throttled_periods_total{{{_OURS}}}{RATE})"
     periods = f"rate(container_cpu_cfs_periods_total{{{_OURS}}}{RATE})"
     return [
-        graph("CPU", "Cores that each container uses.", "short", Query(used, "{{pod}}")),
+        graph("CPU", "Cores that each container uses.", CORES, Query(used, "{{pod}}")),
         graph(
             "CPU against its request",
             "Share of what it asks for; the autoscalers hold this near their target.",

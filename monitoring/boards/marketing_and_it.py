@@ -86,9 +86,16 @@ def _early() -> list[Panel]:
     ]
 
 
+def _in_words(label: str, query: str) -> str:
+    """`demo_request` reads as `demo request`."""
+    return f'label_replace({query}, "{label}", "$1 $2", "{label}", "(.+)_(.+)")'
+
+
 def _recommendations() -> list[Panel]:
     clicks = increase("recommender_clicks_total", "placement")
     shown = increase("recommender_impressions_total", "placement")
+    told = 'kind!~"impression|click|identify|group|alias"'
+    doings = increase("recommender_signals_total", "kind", told, "[1h]")
     return [
         figure(
             "Recommendations, last 24 hours",
@@ -149,9 +156,9 @@ def _recommendations() -> list[Panel]:
         ),
         graph(
             "What buyers do",
-            "Signals an hour that were taken in, by kind: visits, actions such as downloads, introductions.",
+            "What buyers did an hour, by kind: visits, downloads, webinars; what they were shown is above.",
             "short",
-            Query(increase("gateway_signals_total", "kind", 'outcome="accepted"', "[1h]"), "{{kind}}"),
+            Query(_in_words("kind", f"{doings} > 0"), "{{kind}}"),
             width=12,
             stacked=True,
         ),

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 from monitoring.boards.promises import promises
 from monitoring.burn_rates import BUDGET, ERRORS
 from monitoring.objectives import Objective
-from monitoring.panels import SERVICES, Panel, Query, board, graph
+from monitoring.panels import CORES, SERVICES, Panel, Query, board, graph
 from monitoring.queries import HERE, NS, RATE, over, quantile, rate, series
 
 _CHOSEN = 'job=~"$service"'
@@ -36,16 +36,17 @@ def _objectives(objectives: tuple[Objective, ...]) -> list[Panel]:
             "Error budget left",
             "What is left of the failures that 30 days allow; at 0 the promise is broken.",
             "percentunit",
-            Query(f"{BUDGET}{{{NS}}}", "{{slo}}"),
+            *(Query(f'{BUDGET}{{{NS},slo="{one.name}"}}', one.title) for one in objectives),
             width=6,
+            lowest=None,
             highest=1,
         ),
         graph(
             "Burn rate over an hour",
             "How many times faster than it lasts the budget is spent; 14.4 over an hour pages.",
-            "short",
+            "suffix:×",
             *(
-                Query(f'{ERRORS}1h{{{NS},slo="{one.name}"}} / {one.allowed_ratio}', "{{slo}}")
+                Query(f'{ERRORS}1h{{{NS},slo="{one.name}"}} / {one.allowed_ratio}', one.title)
                 for one in objectives
             ),
             width=6,
@@ -54,7 +55,7 @@ def _objectives(objectives: tuple[Objective, ...]) -> list[Panel]:
             "Failing now",
             "Share of events in the last five minutes that break an objective.",
             "percentunit",
-            Query(f"{ERRORS}5m{{{NS}}}", "{{slo}}"),
+            *(Query(f'{ERRORS}5m{{{NS},slo="{one.name}"}}', one.title) for one in objectives),
             width=6,
         ),
         graph(
@@ -138,7 +139,13 @@ def _edge() -> list[Panel]:
             "Answers by tier",
             "How recommendations were made; `popular` and `static` know nothing of the buyer.",
             "reqps",
-            Query(rate("gateway_recommendations_total", "tier, degraded"), "{{tier}} degraded={{degraded}}"),
+            *(
+                Query(f"{rate('gateway_recommendations_total', 'tier', where)} > 0", legend)
+                for where, legend in (
+                    ('degraded="false"', "{{tier}}"),
+                    ('degraded="true"', "{{tier}}, degraded"),
+                )
+            ),
             stacked=True,
         ),
         graph(
@@ -168,7 +175,7 @@ def _saturation() -> list[Panel]:
                 Query(
                     f"{series(f'{s}_http_requests_in_flight', _CHOSEN)} / "
                     f"{series(f'{s}_http_threads', _CHOSEN)}",
-                    "{{job}} {{instance}}",
+                    "{{pod}}",
                 )
                 for s in SERVICES
             ),
@@ -177,10 +184,7 @@ def _saturation() -> list[Panel]:
             "Connections waiting for a thread",
             "Above 0 for long, there are too few threads or replicas.",
             "short",
-            *(
-                Query(series(f"{s}_http_queued_connections", _CHOSEN), "{{job}} {{instance}}")
-                for s in SERVICES
-            ),
+            *(Query(series(f"{s}_http_queued_connections", _CHOSEN), "{{pod}}") for s in SERVICES),
         ),
         graph(
             "Database connections in use",
@@ -190,7 +194,7 @@ def _saturation() -> list[Panel]:
                 Query(
                     f"{series(f'{s}_database_connections_in_use', _CHOSEN)} / "
                     f"{series(f'{s}_database_connections_limit', _CHOSEN)}",
-                    "{{job}} {{instance}}",
+                    "{{pod}}",
                 )
                 for s in ("gateway", "recommender")
             ),
@@ -198,14 +202,14 @@ def _saturation() -> list[Panel]:
         graph(
             "CPU",
             "Cores used by each process.",
-            "short",
-            Query(f"rate(process_cpu_seconds_total{{{HERE},{_CHOSEN}}}{RATE})", "{{job}} {{instance}}"),
+            CORES,
+            Query(f"rate(process_cpu_seconds_total{{{HERE},{_CHOSEN}}}{RATE})", "{{pod}}"),
         ),
         graph(
             "Memory",
             "Resident memory of each process; at its limit it is killed.",
             "bytes",
-            Query(f"process_resident_memory_bytes{{{HERE},{_CHOSEN}}}", "{{job}} {{instance}}"),
+            Query(f"process_resident_memory_bytes{{{HERE},{_CHOSEN}}}", "{{pod}}"),
         ),
         graph(
             "Open files",
@@ -213,7 +217,7 @@ def _saturation() -> list[Panel]:
             "percentunit",
             Query(
                 f"process_open_fds{{{HERE},{_CHOSEN}}} / process_max_fds{{{HERE},{_CHOSEN}}}",
-                "{{job}} {{instance}}",
+                "{{pod}}",
             ),
         ),
     ]
@@ -233,14 +237,18 @@ def _parts() -> list[Panel]:
         ),
         graph(
             "Background loops that failed",
-            "Failed steps in five minutes, by service and loop; each is tried again.",
+            "Failed steps in five minutes, of each service and each loop that failed; each is tried again.",
             "short",
             *(
-                Query(
-                    f"sum by (loop) (increase({series(f'{s}_loop_failures_total')}[5m]))",
-                    f"{s}: {{{{loop}}}}",
-                )
+                query
                 for s in SERVICES
+                for query in (
+                    Query(f"sum(increase({series(f'{s}_loop_failures_total')}[5m]))", f"{s}, all loops"),
+                    Query(
+                        f"sum by (loop) (increase({series(f'{s}_loop_failures_total')}[5m])) > 0",
+                        f"{s}: {{{{loop}}}}",
+                    ),
+                )
             ),
             width=6,
         ),

@@ -25,19 +25,19 @@ def _index() -> list[Panel]:
             "Assets in each index",
             "Living assets that each replica can serve; replicas should agree.",
             "short",
-            Query(series("recommender_index_assets"), "{{instance}}"),
+            Query(series("recommender_index_assets"), "{{pod}}"),
         ),
         graph(
             "Revisions behind the newest",
             "How far a replica is behind the one that is furthest.",
             "short",
-            Query(f"scalar(max({revision})) - {revision}", "{{instance}}"),
+            Query(f"scalar(max({revision})) - {revision}", "{{pod}}"),
         ),
         graph(
             "Since the index was known to be new",
             "Time since a replica last knew that its index was as new as the database.",
             "s",
-            Query(series("recommender_index_unconfirmed_seconds"), "{{instance}}"),
+            Query(series("recommender_index_unconfirmed_seconds"), "{{pod}}"),
         ),
         graph(
             "From write to served",
@@ -63,7 +63,7 @@ def _index() -> list[Panel]:
             "Recall of the index",
             "Share of the exact ten nearest that a search finds, asked by a canary.",
             "percentunit",
-            Query(series("recommender_index_recall_ratio"), "{{instance}}"),
+            Query(series("recommender_index_recall_ratio"), "{{pod}}"),
             highest=1,
         ),
         graph(
@@ -96,6 +96,7 @@ def _ranking() -> list[Panel]:
                 )
                 for q, name in ((0.5, "half"), (0.95, "95%"), (0.99, "99%"))
             ),
+            width=6,
             traced=True,
         ),
         graph(
@@ -103,20 +104,23 @@ def _ranking() -> list[Panel]:
             "95% are faster: reading the buyer, ranking, writing the answer down.",
             "s",
             Query(quantile(0.95, "recommender_answer_stage_seconds", "stage"), "{{stage}}"),
+            width=6,
         ),
         graph(
             "Answers by tier",
             "How recommendations were made, a second.",
             "reqps",
             Query(rate("recommender_recommendations_total", "tier"), "{{tier}}"),
+            width=6,
             stacked=True,
         ),
         graph(
-            "Answers that are worse than they could be",
+            "Answers below full strength",
             "Without the database, or without any asset, a second.",
             "reqps",
             Query(rate("recommender_buyer_read_failures_total"), "without the database"),
             Query(rate("recommender_empty_recommendations_total"), "empty"),
+            width=6,
         ),
     ]
 
@@ -139,7 +143,7 @@ def _profiles() -> list[Panel]:
             "Signals learnt from",
             "How many signals the present behaviour was learnt from.",
             "short",
-            Query(series("recommender_behaviour_events"), "{{instance}}"),
+            Query(series("recommender_behaviour_events"), "{{pod}}"),
         ),
         graph(
             "Time to learn",
@@ -157,6 +161,6 @@ def _profiles() -> list[Panel]:
             "Age of the business figures",
             "Time since buyers were last counted by stage.",
             "s",
-            Query(f"time() - {series('recommender_census_timestamp_seconds')}", "{{instance}}"),
+            Query(f"time() - {series('recommender_census_timestamp_seconds')}", "{{pod}}"),
         ),
     ]
