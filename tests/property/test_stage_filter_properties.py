@@ -48,7 +48,7 @@ def estimate(signals: list[StageSignal], people: float = 1.0, now: float = NOW) 
 
 
 @given(TRACK, PEOPLE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_the_fast_filter_is_the_slow_one(signals: list[StageSignal], people: float) -> None:
     fast, slow = estimate(signals, people), filter_one_slowly(MODEL, signals, NOW, people)
     np.testing.assert_allclose(fast, slow, rtol=1e-7, atol=1e-11)
