@@ -82,6 +82,28 @@ def test_put_get_patch_delete(recommender: Rig, clock: Any) -> None:
     assert again.json["topics"] == []
 
 
+def test_the_way_of_every_edit_into_the_index_is_measured(recommender: Rig) -> None:
+    """Also of one whose embedding came with it, which moves the asset's change number once more."""
+    registry = recommender.app.extensions["metrics"].registry
+
+    def measured() -> float:
+        found = registry.get_sample_value("foreword_recommender_index_lag_seconds_count")
+        assert found is not None
+        return float(found)
+
+    assert recommender.put("first").status_code == 201  # with it the model is known, and the index built anew
+    edits = (
+        lambda: recommender.put("new"),
+        lambda: recommender.put("new", title="Another text"),
+        lambda: recommender.put("new", title="Another text", topics=["GDP"]),
+        lambda: recommender.client.delete(recommender.path("new")),
+    )
+    for edit in edits:
+        before = measured()
+        assert edit().status_code in (200, 201, 204)
+        assert measured() == before + 1
+
+
 def test_preconditions(recommender: Rig) -> None:
     etag = recommender.put("a").headers["ETag"]
     assert etag.startswith('"')

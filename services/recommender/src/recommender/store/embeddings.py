@@ -99,8 +99,8 @@ def newest_edit_age(connection: sa.Connection, change: int) -> float | None:
     """Seconds since the newest edit after `change`; None where only embeddings came."""
     age = connection.exec_driver_sql(
         "SELECT extract(epoch FROM clock_timestamp() - max(updated_at))::float8 FROM recommender.assets "
-        "WHERE change > %s AND change = revision",
-        (change,),
+        "WHERE change > %s AND revision > %s",
+        (change, change),
     ).scalar_one()
     return None if age is None else float(age)
 
