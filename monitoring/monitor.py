@@ -86,7 +86,8 @@ def _under_load(settings: RunSettings, minutes: float, stack: ExitStack) -> list
     stack.callback(load.stop)
     _say(f"Load for {minutes:g} minutes …")
     time.sleep(minutes * 60)
-    panels = contact_sheet.read(seen, start, time.time())
+    end = time.time()
+    panels = [contact_sheet.read(seen, *one, start, end) for one in contact_sheet.panels()]
     _say(f"Calls: {load.done}, without an answer: {load.failed}")
     firing = ", ".join(f"{alert} ({severity})" for alert, severity in sorted(seen.firing()))
     _say(f"Firing: {firing}")

@@ -46,10 +46,10 @@ class Drawn:
         return not any(math.isfinite(value) for _, line in self.lines for value in line.values)
 
 
-def read(watching: Watching, start: float, end: float) -> list[Drawn]:
-    """Ask every query of every panel, as Grafana would with all variables at `All`."""
+def panels() -> list[tuple[str, Mapping[str, Any]]]:
+    """→ (dashboard, panel as its file has it) of all, without the headings."""
     return [
-        _read_panel(watching, path.stem, panel, start, end)
+        (path.stem, panel)
         for path in sorted(DASHBOARDS.glob("*.json"))
         for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]
         if panel["type"] != "row"
@@ -62,7 +62,8 @@ def headings(dashboard: str) -> list[tuple[str, int]]:
     return [(one["title"], one["gridPos"]["y"]) for one in document["panels"] if one["type"] == "row"]
 
 
-def _read_panel(watching: Watching, name: str, panel: Mapping[str, Any], start: float, end: float) -> Drawn:
+def read(watching: Watching, name: str, panel: Mapping[str, Any], start: float, end: float) -> Drawn:
+    """Ask every query of a panel, as Grafana would with all variables at `All`."""
     lines: list[tuple[str, Series]] = []
     for target in panel["targets"]:
         query = target["expr"]

@@ -19,6 +19,7 @@ from foreword_dev.free_ports import free_ports
 from monitoring import generate
 from monitoring.hurried import hurried
 
+_HTTP = urllib3.PoolManager(retries=False, timeout=30.0)
 _ROUTES = Path(__file__).resolve().parent.parent / "alertmanager.example.yml"
 
 
@@ -63,21 +64,21 @@ class Watching:
 
     def exemplars(self, query: str, start: float, end: float) -> list[dict[str, Any]]:
         fields = {"query": query, "start": str(start), "end": str(end)}
-        answer = _http().request("GET", f"{self.prometheus}/api/v1/query_exemplars", fields=fields)
+        answer = _HTTP.request("GET", f"{self.prometheus}/api/v1/query_exemplars", fields=fields)
         return list(answer.json()["data"])
 
     def metric_names(self) -> set[str]:
-        answer = _http().request("GET", f"{self.prometheus}/api/v1/label/__name__/values")
+        answer = _HTTP.request("GET", f"{self.prometheus}/api/v1/label/__name__/values")
         return set(answer.json()["data"])
 
     def firing(self, *, inhibited: bool = False) -> set[tuple[str, str]]:
         """→ (alert, severity) of what fires; what is inhibited only when asked for."""
         fields = {"active": "true", "inhibited": str(inhibited).lower(), "silenced": "false"}
-        answer = _http().request("GET", f"{self.alertmanager}/api/v2/alerts", fields=fields)
+        answer = _HTTP.request("GET", f"{self.alertmanager}/api/v2/alerts", fields=fields)
         return {(one["labels"]["alertname"], one["labels"]["severity"]) for one in answer.json()}
 
     def _get(self, address: str, fields: dict[str, str]) -> list[dict[str, Any]]:
-        answer = _http().request("POST", address, fields=fields, encode_multipart=False).json()
+        answer = _HTTP.request("POST", address, fields=fields, encode_multipart=False).json()
         if answer["status"] != "success":
             raise ValueError(f"{fields['query']}: {answer['error']}")
         return list(answer["data"]["result"])
@@ -178,13 +179,9 @@ def _wait(process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            if _http().request("GET", ready).status == 200:
+            if _HTTP.request("GET", ready).status == 200:
                 return
         except HTTPError:
             pass
         time.sleep(0.1)
     raise NotReady(log.read_text(errors="replace")[-800:])
-
-
-def _http() -> urllib3.PoolManager:
-    return urllib3.PoolManager(retries=False, timeout=30.0)
