@@ -13,7 +13,8 @@ import pytest
 import urllib3
 from monitoring import generate, metric_table
 
-from gateway.studio.goals import MARKETING, OPERATIONS, OwnFigures, PrometheusFigures
+from gateway.studio.figures import OwnFigures, PrometheusFigures
+from gateway.studio.goals import MARKETING, OPERATIONS
 from gateway.studio.roles import Role
 from integration.studio_place import Place, place
 from servicekit.errors import UpstreamUnavailable

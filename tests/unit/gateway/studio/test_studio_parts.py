@@ -14,9 +14,10 @@ from werkzeug.datastructures import MultiDict
 from gateway.studio import charts, display
 from gateway.studio.drafted_rows import as_drafts
 from gateway.studio.editing import fields_of, read_tags
-from gateway.studio.goals import MARKETING, OPERATIONS, Counted, OwnFigures, Past
+from gateway.studio.figures import OwnFigures, Past
+from gateway.studio.goals import MARKETING, OPERATIONS, Counted
 from gateway.studio.library_filters import asked_for, choices, filter_of, narrows
-from gateway.studio.people import valid_email, valid_password
+from gateway.studio.members import valid_email, valid_password
 from gateway.studio.placement_form import rows_of, rules_of
 from gateway.studio.roles import Role
 from servicekit.errors import BadRequest, Unprocessable

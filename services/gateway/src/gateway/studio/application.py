@@ -19,7 +19,7 @@ from gateway.studio import display, guard, problems, static_files
 from gateway.studio.audit import AuditLog
 from gateway.studio.catalogue import Catalogue
 from gateway.studio.desk import Desk
-from gateway.studio.goals import OwnFigures, PrometheusFigures
+from gateway.studio.figures import OwnFigures, PrometheusFigures
 from gateway.studio.keybook import KeyBook
 from gateway.studio.pages import (
     accounts,

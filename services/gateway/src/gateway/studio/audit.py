@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from gateway.studio.people import User
+from gateway.studio.members import User
 from gateway.studio.tables import audit_log
 from servicekit.errors import NotFound
 

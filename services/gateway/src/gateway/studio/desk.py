@@ -13,9 +13,10 @@ from werkzeug.wrappers import Response
 from gateway.parts import Parts
 from gateway.studio.audit import AuditLog
 from gateway.studio.catalogue import Catalogue
-from gateway.studio.goals import Figures
+from gateway.studio.figures import Figures
 from gateway.studio.keybook import KeyBook
-from gateway.studio.people import People, User
+from gateway.studio.members import User
+from gateway.studio.people import People
 from gateway.studio.sessions import Sessions
 from gateway.studio.throttle import SignInThrottle
 from gateway.studio.web_sources import WebSources

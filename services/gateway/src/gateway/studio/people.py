@@ -1,10 +1,8 @@
-"""The content team: users, the links that invite them, and their passwords."""
+"""The content team as it is stored: users, the links that invite them, and their passwords."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -12,40 +10,21 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from gateway.studio.members import (
+    LONGEST_PASSWORD,
+    Invitation,
+    User,
+    plain_email,
+    token_digest,
+    user_of,
+    valid_email,
+    valid_password,
+)
 from gateway.studio.roles import Role
 from gateway.studio.tables import invitations, sessions, users
 from servicekit.errors import Conflict, Forbidden, NotFound, Unprocessable
 
 _INVITATION_LIFE = timedelta(days=3)
-SHORTEST_PASSWORD = 12
-_LONGEST_PASSWORD = 200
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A member of the content team who signs in."""
-
-    user_id: str
-    email: str
-    name: str
-    role: Role
-    has_password: bool
-    created_at: datetime
-    last_signed_in_at: datetime | None
-    disabled_at: datetime | None
-
-    def may(self, role: str) -> bool:
-        return self.role.may(Role(role))
-
-
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """A link that makes one user; `email` None lets the invited say theirs."""
-
-    digest: bytes
-    email: str | None
-    role: Role
-    expires_at: datetime
 
 
 class People:
@@ -86,7 +65,7 @@ class People:
             row = connection.execute(sa.select(users).where(users.c.email == plain_email(email))).first()
         stored = self._decoy if row is None or row.password_hash is None else row.password_hash
         try:
-            self._hasher.verify(stored, password[: _LONGEST_PASSWORD + 1])
+            self._hasher.verify(stored, password[: LONGEST_PASSWORD + 1])
         except (VerificationError, InvalidHashError):
             return None
         if row is None or row.disabled_at is not None or stored == self._decoy:
@@ -227,44 +206,3 @@ class People:
         operators = set(others)
         if not stays and operators == {user_id}:
             raise Conflict("This is the last operator; make another one first.", code="last_operator")
-
-
-def token_digest(token: str) -> bytes:
-    """SHA-256 is enough for a token of 256 random bits."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-def plain_email(email: str) -> str:
-    return email.strip().lower()
-
-
-def valid_email(email: str) -> str:
-    address = plain_email(email)
-    name, _, host = address.rpartition("@")
-    if not name or not host or len(address) > 200 or not address.isprintable() or " " in address:
-        raise Unprocessable("That is not an e-mail address.", code="email_invalid")
-    return address
-
-
-def valid_password(password: str) -> str:
-    if not SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD:
-        raise Unprocessable(
-            f"A password has {SHORTEST_PASSWORD} to {_LONGEST_PASSWORD} characters; "
-            "a few words in a row do well.",
-            code="password_length",
-        )
-    return password
-
-
-def user_of(row: sa.Row[tuple[object, ...]]) -> User:
-    found = row._mapping
-    return User(
-        user_id=found["user_id"],
-        email=found["email"],
-        name=found["name"],
-        role=Role(found["role"]),
-        has_password=found["password_hash"] is not None,
-        created_at=found["created_at"],
-        last_signed_in_at=found["last_signed_in_at"],
-        disabled_at=found["disabled_at"],
-    )

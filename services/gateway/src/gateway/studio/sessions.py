@@ -13,7 +13,7 @@ from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import URLSafeTimedSerializer
 
 from gateway.keys import KeyRing
-from gateway.studio.people import User, token_digest, user_of
+from gateway.studio.members import User, token_digest, user_of
 from gateway.studio.tables import sessions, users
 
 COOKIE = "foreword_studio"

@@ -9,7 +9,8 @@ from typing import Any
 from flask import Blueprint, render_template
 
 from gateway.studio.desk import Desk
-from gateway.studio.goals import MARKETING, OPERATIONS, Goal, OwnFigures, Past
+from gateway.studio.figures import OwnFigures, Past
+from gateway.studio.goals import MARKETING, OPERATIONS, Goal
 from gateway.studio.roles import Role, needs
 from servicekit.errors import UpstreamUnavailable
 

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from gateway.studio.desk import Desk, go
 from gateway.studio.editing import offer_undo
-from gateway.studio.people import valid_email
+from gateway.studio.members import valid_email
 from gateway.studio.roles import Role, needs
 from servicekit.errors import Unprocessable
 

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from gateway.studio.desk import Desk, go
 from gateway.studio.guard import TOKEN, safe_next
-from gateway.studio.people import SHORTEST_PASSWORD, User, plain_email
+from gateway.studio.members import SHORTEST_PASSWORD, User, plain_email
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError
 
