@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from foreword_dev.embedded_postgres import DatabaseBroken
 from foreword_dev.processes import ServiceDied
 from foreword_dev.settings import ConfigurationMistake, RunSettings
 from foreword_dev.stack import CommandFailed, running
+from foreword_dev.stopping import heed_stops, ignore_stops
 from monitoring.looking import contact_sheet, drawing
 from monitoring.looking.cluster import cluster
 from monitoring.looking.load import Load
@@ -34,14 +34,11 @@ from monitoring.looking.prometheus import NotReady, ToolMissing, watching
 OUT = Path("build/monitor")
 # `for: 1m` becomes 3 s: a sheet does not wait for hours.
 _HURRY = 20.0
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MISTAKES = (ToolMissing, NotReady, ConfigurationMistake, DatabaseBroken, CommandFailed, ServiceDied)
 
 
 def main() -> int:
-    # Started from a script's background, Ctrl-C would be ignored.
-    for stop in _STOPS:
-        signal.signal(stop, signal.default_int_handler)
+    heed_stops()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=3.0, help="how long the load lasts")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the pictures")
@@ -53,7 +50,8 @@ def main() -> int:
             try:
                 panels = _under_load(settings, given.minutes, stack)
             finally:
-                _stopping()
+                ignore_stops()
+                _say("Stopping …")
     except KeyboardInterrupt:
         return 130
     except _MISTAKES as error:
@@ -92,13 +90,6 @@ def _under_load(settings: RunSettings, minutes: float, stack: ExitStack) -> list
     firing = ", ".join(f"{alert} ({severity})" for alert, severity in sorted(seen.firing()))
     _say(f"Firing: {firing}")
     return panels
-
-
-def _stopping() -> None:
-    """From here on a second Ctrl-C would leave half of it running."""
-    for stop in _STOPS:
-        signal.signal(stop, signal.SIG_IGN)
-    _say("Stopping …")
 
 
 @contextmanager

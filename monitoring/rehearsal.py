@@ -17,6 +17,7 @@ from pathlib import Path
 
 from foreword_dev.drill import DRILLS, Drill, fill, settings_in
 from foreword_dev.drill_parts import Rehearsed, rehearsed
+from foreword_dev.stopping import heed_stops
 from monitoring.looking.load import Load
 from monitoring.looking.prometheus import NotReady, ToolMissing, Watching, watching
 
@@ -117,31 +118,41 @@ def _listen(seen: Watching, told: Told, began: float, minutes: float) -> None:
         time.sleep(1)
 
 
-def table(all_told: Sequence[Told]) -> str:
-    lines = [
-        "| what was taken away | alert, after the rules' minutes | other pages | tickets | there before |",
-        "|---|---|---|---|---|",
-    ]
-    for one in all_told:
-        if one.expected is None:
-            said = "none, and none is needed"
-        else:
-            name, severity = one.expected
-            when = f"{one.at[one.expected]:g}" if one.expected in one.at else "**never**"
-            said = f"[{name}](../runbooks/{name}.md) ({severity}), {when}"
-        lines.append(
-            f"| {one.drill.title} | {said} | {', '.join(one.other_pages) or '–'} "
-            f"| {', '.join(one.tickets) or '–'} "
-            f"| {', '.join(sorted(name for name, severity in one.before if severity != 'none')) or '–'} |"
-        )
-    return "\n".join(lines)
+_HEAD = (
+    "| what was taken away | alert, after the rules' minutes | other pages | tickets | there before |",
+    "|---|---|---|---|---|",
+)
+
+
+def table(all_told: Sequence[Told], before: str = "") -> str:
+    """A row a drill, in the order of `DRILLS`; one that was not run now keeps its row of `before`."""
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in before.splitlines()}
+    rows |= {one.drill.title: _row(one) for one in all_told}
+    return "\n".join([*_HEAD, *(rows[drill.title] for drill in DRILLS if drill.title in rows)])
+
+
+def _row(one: Told) -> str:
+    if one.expected is None:
+        said = "none, and none is needed"
+    else:
+        name, severity = one.expected
+        when = f"{one.at[one.expected]:g}" if one.expected in one.at else "**never**"
+        said = f"[{name}](../runbooks/{name}.md) ({severity}), {when}"
+    there = sorted(f"{name} ({severity})" for name, severity in one.before if severity != "none")
+    return (
+        f"| {one.drill.title} | {said} | {', '.join(one.other_pages) or '–'} "
+        f"| {', '.join(one.tickets) or '–'} | {', '.join(there) or '–'} |"
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("drills", nargs="*", help="names of drills; all when none is given")
-    parser.add_argument("--write", type=Path, help="the page whose table of alerts is written anew")
+    parser.add_argument(
+        "--write", type=Path, help="the page in whose table the drills' rows are written anew"
+    )
     given = parser.parse_args()
+    heed_stops()
     chosen = [drill for drill in DRILLS if not given.drills or drill.name in given.drills]
     all_told: list[Told] = []
     try:
@@ -158,11 +169,14 @@ def main() -> int:
     except (ToolMissing, NotReady) as error:
         _say(str(error))
         return 1
-    made = table(all_told)
-    _say(made)
+    except KeyboardInterrupt:
+        _say("Stopped.")
+        return 130
+    _say(table(all_told))
     if given.write is not None:
-        before, _, rest = given.write.read_text(encoding="utf-8").partition(BEGIN)
-        text = f"{before}{BEGIN}\n{made}\n{END}{rest.partition(END)[2]}"
+        head, _, rest = given.write.read_text(encoding="utf-8").partition(BEGIN)
+        before, _, tail = rest.partition(END)
+        text = f"{head}{BEGIN}\n{table(all_told, before)}\n{END}{tail}"
         given.write.write_text(text, encoding="utf-8")
     return 0 if all(told.passed for told in all_told) else 1
 

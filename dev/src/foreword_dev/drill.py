@@ -20,6 +20,7 @@ from foreword_dev.drill_parts import Rehearsed, rehearsed
 from foreword_dev.drill_redis import SharedCounts
 from foreword_dev.free_ports import free_ports
 from foreword_dev.settings import Ports, RunSettings
+from foreword_dev.stopping import heed_stops
 from recommender.domain.events import message_key
 
 _CALM_SECONDS = 2.0
@@ -227,6 +228,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=8.0, help="how long each part stays away")
     parser.add_argument("--write", type=Path, help="the page whose table is written anew")
     given = parser.parse_args()
+    heed_stops()
     console = Console(highlight=False)
     known = (*DRILLS, REDIS) if SharedCounts.is_installed() else DRILLS
     chosen = [drill for drill in known if not given.drills or drill.name in given.drills]
@@ -260,4 +262,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

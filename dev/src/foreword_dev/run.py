@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -19,9 +18,8 @@ from foreword_dev.processes import ServiceDied
 from foreword_dev.sample_firm import SampleMissing
 from foreword_dev.settings import ConfigurationMistake, RunSettings
 from foreword_dev.stack import CommandFailed, Stack, running
+from foreword_dev.stopping import heed_stops, ignore_stops
 
-# A closed terminal and a plain kill stop as cleanly as Ctrl-C.
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MISTAKES = (
     ConfigurationMistake,
     DatabaseBroken,
@@ -35,9 +33,7 @@ _MISTAKES = (
 
 def main() -> int:
     console = Console(highlight=False)
-    # Started from a script's background, Ctrl-C would be ignored.
-    for stop in _STOPS:
-        signal.signal(stop, signal.default_int_handler)
+    heed_stops()
     stack: Stack | None = None
     try:
         settings = RunSettings.from_environment(os.environ)
@@ -47,8 +43,7 @@ def main() -> int:
         try:
             _serve(stack, console)
         finally:
-            for stop in _STOPS:  # a second Ctrl-C would leave half of it running
-                signal.signal(stop, signal.SIG_IGN)
+            ignore_stops()
             console.print("\nStopping …")
             context.__exit__(None, None, None)
             console.print("Stopped.")

@@ -53,3 +53,19 @@ def test_another_page_or_no_alert_fails_a_drill() -> None:
     assert not Told(drill, {right: 1.5, ("ForewordSignalsRefused", "page"): 4.0}).passed
     assert Told(drill, {right: 1.5, ("ForewordIndexStale", "ticket"): 4.0}).passed
     assert "**never**" in table([Told(drill, {})])
+
+
+def test_a_drill_that_was_run_alone_replaces_its_own_row() -> None:
+    one, other = (drill for drill in DRILLS if drill.name in ("embedder", "recommender"))
+    away, wrong = ("ForewordEmbedderAway", "ticket"), ("ForewordAvailabilityBurn", "page")
+    page = ("ForewordRecommenderAway", "page")
+    first = table([Told(other, {page: 1.5}), Told(one, {away: 2.0, wrong: 3.0})])
+    second = table([Told(one, {away: 2.5})], first)
+    assert [line.split(" | ")[0] for line in second.splitlines()[2:]] == [
+        f"| {one.title}",
+        f"| {other.title}",
+    ]
+    assert "2.5" in second
+    assert "1.5" in second
+    assert "ForewordAvailabilityBurn" in first
+    assert "ForewordAvailabilityBurn" not in second
