@@ -162,7 +162,7 @@ monitoring: $(READY) ## Write rules and dashboards from monitoring/slos.yaml
 
 .PHONY: monitor
 monitor: $(READY) ## Watch a running Foreword under load and draw every dashboard panel as PNG
-	$(BIN)/python -m monitoring.monitor
+	$(BIN)/python -m monitoring.monitor $(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: constraints
 constraints: $(READY) ## Pin every installed version in constraints.txt

@@ -135,6 +135,15 @@ def test_every_alert_has_a_case() -> None:
     }
 
 
+def test_every_case_that_fires_has_a_neighbour_on_the_same_metrics() -> None:
+    cases = [*OBJECTIVE_CASES, *CAUSE_CASES, *HOURLY_CASES]
+    for case in cases:
+        names = {series.partition("{")[0] for series in case.series}
+        beside = [one for one in cases if {series.partition("{")[0] for series in one.series} == names]
+        for fires in case.fires:
+            assert any(fires not in one.fires for one in beside), f"{case.name}: {fires}"
+
+
 @pytest.mark.slow
 def test_a_wrong_expectation_would_be_seen(promtool: str, tmp_path: Path) -> None:
     wrong = Case("nothing fails", traffic(0, 100, minutes=90), 90, ("ForewordAvailabilityBurn/page",))
