@@ -10,7 +10,6 @@ import numpy as np
 import sqlalchemy as sa
 
 from contract.buyers import AccountMember, AccountOutput, BuyerOutput, RecentSignal
-from contract.recommendations import BuyerStageEstimate
 from recommender.domain.buyer_state import moment
 from recommender.domain.catalogue import Catalogue
 from recommender.domain.errors import AccountNotFound, BuyerNotFound
@@ -19,7 +18,7 @@ from recommender.domain.profile import Profile
 from recommender.numeric.surge import find_surges
 from recommender.service.buyer_view import AccountView, BuyerReader, BuyerView, Member
 from recommender.service.clock import Clock
-from recommender.service.estimates import StageEstimator
+from recommender.service.estimates import StageEstimate, StageEstimator
 from recommender.service.replica import CatalogueReplica
 from recommender.store import buyers as store
 
@@ -55,7 +54,7 @@ class BuyerService:
             view = self._find(connection, buyer_id)
             recent = store.recent_events(connection, view.buyer_id or 0, _RECENT_SIGNALS)
         catalogue = self._replica.snapshot.catalogue
-        stage = self._estimator.shown(self._estimator.of_buyer(view, now), now, with_evidence=True)
+        estimate = self._estimator.of_buyer(view, now)
         known = [i for i in view.identities if i.kind == "user"]
         return BuyerOutput(
             user_id=known[0].external_id if known else None,
@@ -66,15 +65,18 @@ class BuyerService:
             first_seen_at=moment(view.state.first_at),
             last_seen_at=moment(view.state.last_at),
             topics=_topics([view.state.profile], catalogue, now),
-            stage=stage,
-            recent_signals=self._with_effects(recent, stage),
+            stage=self._estimator.shown(estimate, now, with_evidence=True),
+            recent_signals=self._with_effects(recent, estimate),
         )
 
     def _with_effects(
-        self, recent: Sequence[RecentEvent], stage: BuyerStageEstimate
+        self, recent: Sequence[RecentEvent], estimate: StageEstimate
     ) -> tuple[RecentSignal, ...]:
-        """Each signal, those that the stage's evidence names with their effect on it."""
-        effects = {(e.signal, _milliseconds(e.at)): e.effect for e in stage.evidence if e.at is not None}
+        """Each signal, those that say something of the stage with their effect on it."""
+        effects: dict[tuple[str, int], float] = {}
+        for signal, at, effect in self._estimator.signal_effects(estimate):
+            key = signal, round(at * 1000)
+            effects[key] = round(effects.get(key, 0.0) + effect, 6)
         return tuple(
             RecentSignal(
                 at=at,

@@ -18,7 +18,7 @@ from recommender.numeric.calibration import Calibration, calibrated
 from recommender.numeric.fold_state import LoggedSignal
 from recommender.numeric.outcome_features import outcome_features
 from recommender.numeric.stage_display import anchor, display, intent, log_odds, pool
-from recommender.numeric.stage_evidence import Story, sentence, shown_evidence, story_of
+from recommender.numeric.stage_evidence import Story, effects, sentence, shown_evidence, story_of
 from recommender.numeric.stage_filter import FilterTrace, trace_prepared
 from recommender.numeric.stage_tracks import PreparedTracks, StageSignal, Tracks, prepare_tracks
 from recommender.service.buyer_view import AccountView, BuyerView
@@ -144,6 +144,19 @@ class StageEstimator:
             evidence=self._evidence(estimate, calibration, p, now) if with_evidence else (),
             as_of=at,
         )
+
+    def signal_effects(self, estimate: StageEstimate) -> list[tuple[str, float, float]]:
+        """(stage signal, when in epoch seconds, added log-odds of intent) of all signals of the told track,
+        oldest first, on the scale of the evidence that is shown.
+        """
+        passed, model = estimate.passed, self.model
+        story = story_of(passed.tracks, passed.p, passed.trace, estimate.told)
+        share = 1.0 if estimate.others is None else model.person_weight
+        return [
+            (one.signal_type, one.at, one.effect)
+            for one in effects(model, story, model.display.evidence_power * share)
+            if one.kind == "signal" and one.signal_type is not None and one.at is not None
+        ]
 
     def opportunity_chance(self, estimate: StageEstimate) -> tuple[float, float] | None:
         """(the calibrated chance that an opportunity opens in time, in so many days), if it can be told."""
