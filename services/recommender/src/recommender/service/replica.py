@@ -7,11 +7,10 @@ acknowledged, with no message between replicas.
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,19 +19,22 @@ from numpy.typing import NDArray
 
 from recommender.domain.catalogue import Catalogue
 from recommender.index.approximate import FEW, ApproximateIndex, KeptIndex, kept, restored
-from recommender.index.catalogue_builder import AssetRow, CatalogueBuilder, LivingRows
+from recommender.index.catalogue_builder import CatalogueBuilder, LivingRows
 from recommender.index.catalogue_index import CatalogueIndex
 from recommender.index.snapshot import SnapshotMark
 from recommender.service.asset_stages import AssetStageEstimator
+from recommender.service.catalogue_loading import (
+    DEFAULT_DIMENSION,
+    apply_changes,
+    dimension_of,
+    without_cycle_collection,
+)
 from recommender.service.meters import CatalogueMeters
 from recommender.service.snapshots import SnapshotKeeper
 from recommender.store.assets import read_head
-from recommender.store.embeddings import CatalogueChange, changes_since, newest_edit_age
+from recommender.store.embeddings import changes_since, newest_edit_age
 from servicekit import logs
 from servicekit.errors import UpstreamUnavailable
-
-_DEFAULT_DIMENSION = 384
-_BLOCK = 2_000
 
 LoadPrototypes = Callable[[str], NDArray[np.float32] | None]
 
@@ -75,7 +77,7 @@ class CatalogueReplica:
         self._lock = threading.Lock()
         self._log = logs.get("recommender")
         self._estimator = estimator_of(None)
-        self._builder = CatalogueBuilder(_DEFAULT_DIMENSION, None)
+        self._builder = CatalogueBuilder(DEFAULT_DIMENSION, None)
         self._snapshot: Snapshot | None = None
         self.applied_at = 0.0
         self.confirmed_at = time.monotonic()
@@ -88,8 +90,8 @@ class CatalogueReplica:
     def snapshot(self) -> Snapshot:
         """The newest picture; before the first load it is empty."""
         if self._snapshot is None:
-            empty = CatalogueBuilder(_DEFAULT_DIMENSION, None).publish(-1)
-            return Snapshot(empty, CatalogueIndex.empty(_DEFAULT_DIMENSION), False, {})
+            empty = CatalogueBuilder(DEFAULT_DIMENSION, None).publish(-1)
+            return Snapshot(empty, CatalogueIndex.empty(DEFAULT_DIMENSION), False, {})
         return self._snapshot
 
     def ensure(self, connection: sa.Connection, revision: int, live_model: str | None) -> Snapshot:
@@ -117,14 +119,14 @@ class CatalogueReplica:
                 # A large catalogue is read at once and worked on for longer than a transaction may idle.
                 connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
                 estimator = self._make_estimator(live_model)
-                builder = CatalogueBuilder(_dimension_of(connection, live_model), live_model)
+                builder = CatalogueBuilder(dimension_of(connection, live_model), live_model)
             started = time.perf_counter()
             since = -1 if current is None else current.catalogue.revision
             approximate: ApproximateIndex | None = None
-            with _loading() if current is None else nullcontext():
+            with without_cycle_collection() if current is None else nullcontext():
                 if self._snapshot is None and self._snapshots is not None:
                     since, approximate = self._fill(builder, estimator, connection, revision)
-                count = _apply(changes_since(connection, since, live_model), builder, estimator)
+                count = apply_changes(changes_since(connection, since, live_model), builder, estimator)
             catalogue = builder.publish(revision)
             grown = CatalogueIndex.empty(builder.dimension) if current is None else current.index
             if approximate is None:
@@ -203,7 +205,7 @@ class CatalogueReplica:
             if self._builder is not builder or live_model != builder.model_id:
                 return
             changes = changes_since(connection, current.catalogue.revision, live_model)
-            _apply(changes, fresh, self._estimator)
+            apply_changes(changes, fresh, self._estimator)
             catalogue = fresh.publish(revision)
             index = CatalogueIndex.empty(fresh.dimension)
             if approximate is None:
@@ -267,20 +269,6 @@ class CatalogueReplica:
             return self._estimator_of(None)
 
 
-@contextmanager
-def _loading() -> Iterator[None]:
-    """Without the collector of cycles: none are made, and it would look through the growing rows again and
-    again, for a third of the time.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def _is_as_new(snapshot: Snapshot, revision: int, live_model: str | None) -> bool:
     """Whether a picture of the database at `revision` has nothing for this snapshot.
 
@@ -288,48 +276,3 @@ def _is_as_new(snapshot: Snapshot, revision: int, live_model: str | None) -> boo
     """
     at = snapshot.catalogue.revision
     return at > revision or (at == revision and snapshot.catalogue.model_id == live_model)
-
-
-def _apply(
-    changes: Iterable[CatalogueChange], builder: CatalogueBuilder, estimator: AssetStageEstimator
-) -> int:
-    block: list[CatalogueChange] = []
-    count = 0
-    for change in changes:
-        block.append(change)
-        if len(block) == _BLOCK:
-            count += _apply_block(block, builder, estimator)
-            block = []
-    return count + _apply_block(block, builder, estimator)
-
-
-def _apply_block(
-    block: list[CatalogueChange], builder: CatalogueBuilder, estimator: AssetStageEstimator
-) -> int:
-    for change in block:
-        if change.card is None:
-            builder.remove(change.asset_id)
-    living = [change for change in block if change.card is not None]
-    stages = estimator.estimate(living)
-    for change, stage in zip(living, stages, strict=True):
-        if change.card is not None:
-            builder.put(
-                AssetRow(
-                    change.card,
-                    change.approved,
-                    change.publish_at,
-                    change.expires_at,
-                    change.published_at,
-                    stage,
-                    change.vector,
-                    change.change,
-                )
-            )
-    return len(living)
-
-
-def _dimension_of(connection: sa.Connection, model_id: str | None) -> int:
-    found = connection.exec_driver_sql(
-        "SELECT octet_length(vector) / 4 FROM recommender.embeddings WHERE model_id = %s LIMIT 1", (model_id,)
-    ).scalar_one_or_none()
-    return int(found) if found else _DEFAULT_DIMENSION
