@@ -58,6 +58,23 @@ def test_it_starts_from_the_snapshot_and_catches_up(
     assert {"a1", "new"} <= started.shown(user_id="somebody")
 
 
+def test_a_catalogue_that_was_emptied_is_started_from_and_filled_again(
+    make_recommender: RigMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = make_recommender(snapshot_dir=tmp_path)
+    rig.put("only", body="What one door says.")
+    rig.parts["replica"].write_snapshot()
+    assert rig.client.delete(rig.path("only")).status_code == 204
+    rig.parts["replica"].catch_up(anew=True)
+    rig.parts["replica"].write_snapshot()
+    _logged(capsys)
+    started = make_recommender(snapshot_dir=tmp_path)
+    assert "snapshot_loaded" in _logged(capsys)
+    assert started.shown(user_id="somebody") == set()
+    started.put("next", body="What the next door says.")
+    assert started.shown(user_id="somebody") == {"next"}
+
+
 def test_nothing_is_written_when_nothing_changed(kept: Rig, tmp_path: Path) -> None:
     before = (tmp_path / "catalogue.snapshot").stat().st_ino
     kept.parts["replica"].write_snapshot()
