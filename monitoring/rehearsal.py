@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,9 @@ EVERY_SECONDS = 2
 # Each gateway is asked for some three recommendations a second: enough for every rule, and no load. What is
 # rehearsed is the alerts; a machine at its limit would page for its slowness alone.
 SLOWER = 10.0
+WARM_SECONDS = 10.0
+# All of it on one small machine: threads that spin for one another would take the processor from the others.
+ENVIRONMENT = {"FOREWORD_EMBEDDER_MODEL": "hashing-384", "OMP_NUM_THREADS": "1"}
 # Of the rules' own minutes: what is seen before, with the part away, and after it came back.
 BEFORE, AWAY, AFTER = 6.0, 10.0, 8.0
 BEGIN, END = "<!-- the alerts: written by make drill-alerts -->", "<!-- end of the alerts -->"
@@ -85,28 +89,29 @@ def rehearse(stack: Rehearsed, drill: Drill, folder: Path) -> Told:
     key = stack.keys["secret"]
     loads = [Load(url, key, users, seed=seed, slower=SLOWER) for seed, url in enumerate(stack.urls)]
     told = Told(drill)
-    with watching(
-        targets,
-        folder,
-        times=TIMES,
-        scrape_seconds=EVERY_SECONDS,
-        every_seconds=EVERY_SECONDS,
-        windows=True,
-    ) as seen:
+    with ExitStack() as stopping:
         for load in loads:
             load.start()
-        try:
-            began = time.monotonic()
-            _listen(seen, told, began, BEFORE)
-            told.before, told.at = set(told.at), {}
-            began = time.monotonic()
-            drill.away(stack)
-            _listen(seen, told, began, AWAY)
-            drill.back(stack)
-            _listen(seen, told, began, AWAY + AFTER)
-        finally:
-            for load in loads:
-                load.stop()
+            stopping.callback(load.stop)
+        time.sleep(WARM_SECONDS)
+        seen = stopping.enter_context(
+            watching(
+                targets,
+                folder,
+                times=TIMES,
+                scrape_seconds=EVERY_SECONDS,
+                every_seconds=EVERY_SECONDS,
+                windows=True,
+            )
+        )
+        began = time.monotonic()
+        _listen(seen, told, began, BEFORE)
+        told.before, told.at = set(told.at), {}
+        began = time.monotonic()
+        drill.away(stack)
+        _listen(seen, told, began, AWAY)
+        drill.back(stack)
+        _listen(seen, told, began, AWAY + AFTER)
     return told
 
 
@@ -158,7 +163,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="foreword-drill-", ignore_cleanup_errors=True) as folder:
             settings, second = settings_in(Path(folder) / "data")
-            with rehearsed(settings, second, {"FOREWORD_EMBEDDER_MODEL": "hashing-384"}) as stack:
+            with rehearsed(settings, second, ENVIRONMENT) as stack:
                 fill(stack)
                 for drill in chosen:
                     own = Path(folder) / drill.name
