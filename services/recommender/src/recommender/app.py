@@ -150,6 +150,7 @@ def create_app(
         kinds,
         ranking,
         clock,
+        lambda: replica.snapshot.catalogue,
         meters.answers.learning_seconds,
         meters.answers.behaviour_events,
     )

@@ -207,6 +207,26 @@ def test_prices_and_tools_come_back_after_a_while_and_articles_do_not() -> None:
     assert ids(shown(400.0, replace(STILL, again=AgainSettings()))) == ["new"]
 
 
+def test_a_language_that_a_buyer_does_not_read_gives_way_to_theirs() -> None:
+    cards = [card("german", language="de"), card("english", language="en"), card("unsaid", language=None)]
+    cards += [card(f"read{i}", language="de" if i else "en") for i in range(4)]
+    firm = make_catalogue(cards, np.zeros((len(cards), 8)))
+
+    def terms(language: str | None, *read: str) -> dict[str, float]:
+        answer = ask(RankRequest(profile=make_profile(list(read)), language=language), catalogue=firm)
+        for item in answer.items:
+            assert math.fsum(item.terms.values()) == pytest.approx(item.score)
+        return {item.asset_id: item.terms["other_language"] for item in answer.items}
+
+    loss = -CONFIG.other_language.penalty
+    assert loss < 0
+    stated = terms("en", "read0")
+    assert [stated[asset] for asset in ("german", "english", "unsaid")] == [loss, 0.0, 0.0]
+    assert terms("en", "read0", "read1")["german"] == 0.0, "who reads it is shown it, whatever the form said"
+    assert terms(None, "read0")["german"] == 0.0, "what somebody has not read yet they may read"
+    assert ids(ask(RankRequest(language="en", count=3), catalogue=firm))[-1] != "german"
+
+
 def test_what_does_not_age_gains_little_by_being_new() -> None:
     kinds = ("blog", "case_study", "blog", "case_study")
     cards = [card(f"{kind}{i}", type=kind) for i, kind in enumerate(kinds)]

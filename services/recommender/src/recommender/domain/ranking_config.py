@@ -36,6 +36,9 @@ TERMS = (
     "together",
     "together_recent",
     "walk",
+    "linked",
+    "linked_text",
+    "words",
     "kindred",
     "taste",
     "role_match",
@@ -43,6 +46,7 @@ TERMS = (
     "language_match",
     "tag_affinity",
     "group_gap",
+    "promise",
     "unproven",
 )
 """The score terms in the order in which they are added up."""
@@ -106,6 +110,16 @@ class AgainSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherLanguageSettings:
+    """What an asset loses whose language a buyer who has stated one neither stated nor reads: less than
+    `least_share` of what they engaged with is in it.
+    """
+
+    penalty: float = 0.0
+    least_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class FatigueSettings:
     penalty: float
     shows_half: float
@@ -146,6 +160,7 @@ class RankingConfig:
     freshness: FreshnessSettings
     lasting: LastingSettings
     again: AgainSettings
+    other_language: OtherLanguageSettings
     quality: QualitySettings
     weights: tuple[float, ...]
     curves: Mapping[str, Curve]
@@ -212,6 +227,15 @@ def _types(root: Mapping[str, Any], mistakes: list[str]) -> tuple[LastingSetting
     )
 
 
+def _other_language(root: Mapping[str, Any], mistakes: list[str]) -> OtherLanguageSettings:
+    table = _Table(root.get("other_language", {}), "other_language", mistakes)
+    table.strays(("penalty", "least_share"))
+    share = table.number("least_share", default=0.0)
+    if share > 1:
+        mistakes.append("[other_language] least_share: must be at most 1")
+    return OtherLanguageSettings(table.number("penalty", default=0.0), share)
+
+
 def _curves(root: Mapping[str, Any], place: str, mistakes: list[str]) -> dict[str, Curve]:
     table = _Table(root.get(place, {}), place, mistakes)
     table.strays(TERMS)
@@ -241,7 +265,8 @@ def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfi
         "freshness",
         "quality",
     )
-    known += ("lasting", "again", "terms", "curves", "unproven_curves", "goals", "fatigue", "rerank", "notes")
+    known += ("lasting", "again", "other_language", "terms", "curves", "unproven_curves", "goals", "fatigue")
+    known += ("rerank", "notes")
     mistakes += [f"{key}: unknown section" for key in root if key not in known]
     name, version = root.get("name"), root.get("version")
     if not isinstance(name, str) or not name:
@@ -269,6 +294,7 @@ def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfi
         freshness=_settings(FreshnessSettings, root, "freshness", mistakes),
         lasting=lasting,
         again=again,
+        other_language=_other_language(root, mistakes),
         quality=_settings(QualitySettings, root, "quality", mistakes),
         weights=tuple(float(terms.number(t, least=-1e6, default=0.0)) for t in TERMS),
         curves=MappingProxyType(_curves(root, "curves", mistakes)),
@@ -310,6 +336,7 @@ def ranking_config_table(config: RankingConfig) -> dict[str, Any]:
         "freshness": asdict(config.freshness),
         "lasting": asdict(config.lasting) | {"types": list(config.lasting.types)},
         "again": asdict(config.again) | {"types": list(config.again.types)},
+        "other_language": asdict(config.other_language),
         "quality": asdict(config.quality),
         "terms": dict(zip(TERMS, config.weights, strict=True)),
         "curves": {t: {"x": list(c.x), "y": list(c.y)} for t, c in config.curves.items()},

@@ -14,7 +14,16 @@ DAY = 86_400.0
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-ASSET_TERMS = ("quality", "fresh_day", "fresh_month", "newness", "just_read", *POPULARITY_TERMS, "unproven")
+ASSET_TERMS = (
+    "quality",
+    "fresh_day",
+    "fresh_month",
+    "newness",
+    "just_read",
+    "promise",
+    *POPULARITY_TERMS,
+    "unproven",
+)
 POPULARITY_GRAIN, POPULARITY_CEILING = 20.0, 1e4
 PROVEN_BUYERS = 3.0
 LOG_HOURS = 10.0  # e^10 hours, two and a half years, are as good as for ever
@@ -50,7 +59,8 @@ def asset_terms(
     decay = POPULARITY_GRAIN * np.exp2(-elapsed / np.asarray(behaviour.half_lives))
     decayed = np.ascontiguousarray(aligned.popularity[rows].T) * decay[:, None]
     np.log1p(decayed, out=decayed)
-    np.minimum(decayed / np.log1p(POPULARITY_GRAIN * POPULARITY_CEILING), 1.0, out=out[5:-1])
+    np.minimum(decayed / np.log1p(POPULARITY_GRAIN * POPULARITY_CEILING), 1.0, out=out[6:-1])
+    out[5] = behaviour.linked.promise.take(behaviour.linked.places(catalogue)[rows])
     out[-1] = np.exp(-aligned.buyers[rows] / PROVEN_BUYERS)
     return out
 

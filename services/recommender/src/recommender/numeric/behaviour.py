@@ -15,6 +15,8 @@ from recommender.domain.catalogue import Catalogue
 from recommender.domain.ranking_config import RankingConfig, load_ranking_config
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.kindred import Kindred, learn_kindred, no_kindred
+from recommender.numeric.link_learning import learn_links
+from recommender.numeric.linked import Linked, no_links
 from recommender.numeric.text_space import LastUsed
 from recommender.numeric.together import TogetherSettings, engaged_together, walked_to
 
@@ -117,7 +119,8 @@ class Behaviour:
 
     `popularity` float64 [A, H]: buyers who engaged, each counted once, decayed with `half_lives` (seconds) to
     `as_of`. `together` float32 CSR [A', A'], A' ≤ A: how much an engagement with the row speaks for the
-    column; `walk` likewise, by a walk over the graph of buyers and assets.
+    column; `walk` likewise, by a walk over the graph of buyers and assets; `linked` by a linear model of all
+    engagements and the texts.
     """
 
     asset_ids: tuple[str, ...]
@@ -131,6 +134,7 @@ class Behaviour:
     last_engaged_at: Floats
     together: sparse.csr_array
     walk: sparse.csr_array
+    linked: Linked
     kindred: Kindred
     learnt_pairs: frozenset[tuple[int, int]]  # (buyer, asset) that `learn_behaviour` counted
     added_pairs: frozenset[tuple[int, int]]  # and those counted since
@@ -239,6 +243,7 @@ def empty_behaviour(config: RankingConfig | None = None) -> Behaviour:
         last_engaged_at=none,
         together=sparse.csr_array(np.zeros((0, 0), dtype=np.float32)),
         walk=sparse.csr_array(np.zeros((0, 0), dtype=np.float32)),
+        linked=no_links(),
         kindred=no_kindred(),
         learnt_pairs=frozenset(),
         added_pairs=frozenset(),
@@ -267,8 +272,11 @@ def learn_behaviour(
     now: float,
     config: RankingConfig | None = None,
     together: TogetherSettings | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Behaviour:
-    """Learn everything anew from the log up to `now`; fit for a background refresh of a million events."""
+    """Learn everything anew from the log up to `now`; fit for a background refresh of a million events. Where
+    a catalogue is given, its texts take part in what is `linked`.
+    """
     half_lives = (config or load_ranking_config()).popularity_half_lives
     firsts, weights = first_engagements(events, kinds, now)
     names = events.names
@@ -296,6 +304,7 @@ def learn_behaviour(
         kindred=learn_kindred(firsts.buyer, firsts.asset, firsts.at, weights, len(names), now),
         together=engaged_together(firsts.buyer, firsts.asset, firsts.at, weights, len(names), now, settings),
         walk=walked_to(firsts.buyer, firsts.asset, firsts.at, len(names), settings),
+        linked=learn_links(firsts.buyer, firsts.asset, names, catalogue, now),
         learnt_pairs=frozenset(zip(firsts.buyer.tolist(), firsts.asset.tolist(), strict=True)),
         added_pairs=frozenset(),
         kinds=kinds,

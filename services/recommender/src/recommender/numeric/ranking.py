@@ -20,10 +20,10 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 UNPROVEN = TERMS.index("unproven")
 
-EXTRA_TERMS = ("fatigue", "rule", "diversity")
+EXTRA_TERMS = ("fatigue", "other_language", "rule", "diversity")
 """What is added after the score terms: all of them are 0 for most assets."""
 ALL_TERMS = (*TERMS, *EXTRA_TERMS)
-FATIGUE, RULE, DIVERSITY = (ALL_TERMS.index(t) for t in EXTRA_TERMS)
+FATIGUE, OTHER_LANGUAGE, RULE, DIVERSITY = (ALL_TERMS.index(t) for t in EXTRA_TERMS)
 
 
 def contributions(values: Floats, config: RankingConfig, goals: Sequence[str]) -> Floats:

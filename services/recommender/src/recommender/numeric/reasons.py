@@ -82,9 +82,9 @@ def _reason(
 ) -> Reason | None:
     card = catalogue.cards[row]
     match term:
-        case "interest_recent" | "interest_long" | "interest_attention" | "interest_unproven":
+        case "interest_recent" | "interest_long" | "interest_attention" | "interest_unproven" | "words":
             return _because_of(catalogue, row, interest)
-        case "together" | "together_recent" | "walk":
+        case "together" | "together_recent" | "walk" | "linked" | "linked_text":
             if not together:
                 return None
             return (

@@ -12,6 +12,7 @@ from recommender.domain.catalogue import Catalogue
 from recommender.domain.ranking_config import TERMS, RankingConfig
 from recommender.numeric.asset_terms import ASSET_TERMS, asset_terms
 from recommender.numeric.behaviour import AlignedBehaviour, Behaviour
+from recommender.numeric.linked import Linked, Spoken
 from recommender.numeric.tags import MISMATCHED, TagTable
 from recommender.numeric.text_space import TextSpace
 
@@ -30,6 +31,9 @@ UNPROVEN = TERM_INDEX["unproven"]
 TOGETHER_HALF = 0.2
 KINDRED_HALF = 0.5
 TASTE_HALF = 0.1
+LINKED_HALF = 0.2
+LINKED_TEXT_HALF = 0.02
+WORDS_HALF = 0.05
 KINDRED_HALF_LIFE = 86_400.0
 
 # Which content fits a state of the buyer (rows U, L, A, C, D, K, R) and which helps it to the next one;
@@ -68,7 +72,8 @@ class BuyerInputs:
     `directions` float32 [q + E + padding, d]: q query vectors of unit norm, `asked` naming them by their
     place in QUERIES, then the E assets that the attention looks at, which weigh `attention` float32 [E].
     `stage` [7] or None; `language_share` [L]; `affinity` [tags]; `last_visit` epoch seconds or inf;
-    `together`, `together_recent`, `walk`, `kindred` float64 [A + 1] by behaviour index, the last entry 0;
+    `together`, `together_recent`, `walk`, `kindred` float64 [A + 1] by behaviour index, the last entry
+    0; `spoken` what their engagements say of the assets in Behaviour.linked;
     `place` float32 [F], where the buyer lies among like-minded readers; `persona`, `industry` tag indices
     (see TagTable) or -1; `gap` [tags], 1 for personas the account has not been reached with.
     """
@@ -83,6 +88,7 @@ class BuyerInputs:
     together: Floats
     together_recent: Floats
     walk: Floats
+    spoken: Spoken
     kindred: Floats
     place: F32
     persona: int
@@ -151,11 +157,13 @@ def buyer_terms(
     gathered = np.empty((rows.shape[1], catalogue.vectors.shape[1]), dtype=np.float32)
     language, scale = space.language.take(rows), space.inverse_norm.take(rows)[:, :, None]
     index, together = aligned.index.take(rows), aligned.together_index.take(rows)
+    linked = behaviour.linked.places(catalogue).take(rows)
     for b, buyer in enumerate(buyers):
         if len(buyer.directions):
             np.take(catalogue.vectors, rows[b], axis=0, out=gathered, mode="clip")
             _text_terms(out[:, b], space, config, buyer, gathered, language[b], scale[b])
         _together_terms(out[:, b], aligned, buyer, rows[b], index[b], together[b])
+        _linked_terms(out[:, b], behaviour.linked, buyer.spoken, linked[b])
         out[TERM_INDEX["language_match"], b] = buyer.language_share.take(language[b])
         if buyer.stage is not None:
             fits = catalogue.stage.take(rows[b], axis=0) @ (buyer.stage @ FIT_AND_NEXT).reshape(2, -1).T
@@ -222,6 +230,18 @@ def _together_terms(
         expected = aligned.taste.take(rows, axis=0) @ buyer.place
         np.maximum(expected, ZERO, out=expected)
         np.divide(expected, expected + np.float32(TASTE_HALF), out=out[TERM_INDEX["taste"]])
+
+
+def _linked_terms(out: Floats, linked: Linked, spoken: Spoken, places: NDArray[np.int32]) -> None:
+    """`places` int32 [K]: where the candidates stand in `linked`; an unknown one's -1 finds nobody's 0."""
+    if len(spoken.links) > 1:
+        own = np.maximum(spoken.links.take(places), ZERO)
+        np.divide(own, own + np.float32(LINKED_HALF), out=out[TERM_INDEX["linked"]])
+        near = np.maximum(linked.carried(spoken.links, places), ZERO)
+        np.divide(near, near + np.float32(LINKED_TEXT_HALF), out=out[TERM_INDEX["linked_text"]])
+    if len(spoken.words) > 1:
+        alike = np.cbrt(spoken.words.take(places))
+        np.divide(alike, alike + WORDS_HALF, out=out[TERM_INDEX["words"]])
 
 
 def _trait_terms(

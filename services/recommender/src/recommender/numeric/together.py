@@ -61,7 +61,7 @@ def engaged_together(
     norm[norm == 0] = 1.0
     cosine = _scaled(product, 1.0 / norm, 1.0 / norm)
     cosine.data *= common.data / (common.data + settings.shrinkage)
-    return _strongest(cosine, settings.neighbours)
+    return strongest(cosine, settings.neighbours)
 
 
 def walked_to(
@@ -83,7 +83,7 @@ def walked_to(
     steps = sparse.csr_array((read ** (-settings.walk_power / 2), (people, asset)), shape=(n_people, assets))
     product = sparse.csr_array(steps.T @ steps)
     product.sort_indices()
-    return _strongest(
+    return strongest(
         _scaled(product, liked**-settings.walk_power, liked**-settings.walk_popularity), settings.neighbours
     )
 
@@ -106,7 +106,7 @@ def _latest(people: NDArray[np.int64], at: NDArray[np.float64], most: int) -> ND
     return kept
 
 
-def _strongest(matrix: sparse.csr_array, most: int) -> sparse.csr_array:
+def strongest(matrix: sparse.csr_array, most: int) -> sparse.csr_array:
     """The `most` strongest entries of each row, float32, without the diagonal."""
     kept_columns, kept_values, pointers = [], [], [0]
     for row in range(matrix.shape[0]):

@@ -91,7 +91,7 @@ def replay(
         passed += wanted
         if wanted and (passed - 1) % every == 0:
             if behaviour is None or now - learnt_at >= refresh_seconds:
-                behaviour = learn_behaviour(events.rows(slice(0, i)), kinds, now, config, together)
+                behaviour = learn_behaviour(events.rows(slice(0, i)), kinds, now, config, together, catalogue)
                 learnt_at, learnt_rows = now, i
             elif learnt_rows < i:
                 behaviour = behaviour.with_events(events.rows(slice(learnt_rows, i)), now)

@@ -245,7 +245,7 @@ def _values(
     now: float,
 ) -> Iterator[tuple[_Hidden, Floats]]:
     """For each buyer the terms [T, N] of every asset, by the serving code."""
-    behaviour = learn_behaviour(known, kinds, now, config)
+    behaviour = learn_behaviour(known, kinds, now, config, catalogue=catalogue)
     every = np.arange(len(catalogue), dtype=np.int64)
     scene = set_scene(catalogue, behaviour, config, now)
     for question in questions:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from prometheus_client import Gauge, Histogram
 
+from recommender.domain.catalogue import Catalogue
 from recommender.domain.ranking_config import RankingConfig
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.behaviour import Behaviour, empty_behaviour, learn_behaviour
@@ -27,6 +29,7 @@ class BehaviourKeeper:
         kinds: SignalKinds,
         config: RankingConfig,
         clock: Clock,
+        catalogue: Callable[[], Catalogue],
         seconds: Histogram,
         events: Gauge,
     ) -> None:
@@ -34,6 +37,7 @@ class BehaviourKeeper:
         self._kinds = kinds
         self._config = config
         self._clock = clock
+        self._catalogue = catalogue
         self._seconds = seconds
         self._events = events
         self._size = -1
@@ -49,7 +53,9 @@ class BehaviourKeeper:
             events = store.load_events(connection, self._kinds.names, now - _MEMORY_SECONDS)
         started = time.monotonic()
         with self._seconds.time():
-            self.behaviour = learn_behaviour(events, self._kinds, now, self._config)
+            self.behaviour = learn_behaviour(
+                events, self._kinds, now, self._config, catalogue=self._catalogue()
+            )
         self._rest_until = time.monotonic() + _REST * (time.monotonic() - started)
         self._events.set(len(events))
         self._size = size

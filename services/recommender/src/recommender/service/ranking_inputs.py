@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recommender.domain.catalogue import Catalogue
 from recommender.domain.profile import Profile, empty_profile
@@ -18,6 +17,7 @@ from recommender.domain.ranking_request import RankRequest
 from recommender.numeric.behaviour import AlignedBehaviour, Behaviour
 from recommender.numeric.candidates import fresh_rows
 from recommender.numeric.interest import Interest, read_interest
+from recommender.numeric.linked import entries
 from recommender.numeric.score_terms import KINDRED_HALF_LIFE, BuyerInputs
 from recommender.numeric.tags import TagTable, tag_table
 from recommender.numeric.text_space import LastUsed, TextSpace, text_space
@@ -68,7 +68,8 @@ def set_scene(catalogue: Catalogue, behaviour: Behaviour, config: RankingConfig,
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """One request, made ready. `suppressed` maps a row to why this buyer isn't shown it; `again` the rows of
-    what they have used and may want to use again to when they last did, epoch seconds.
+    what they have used and may want to use again to when they last did, epoch seconds. `unread_languages`
+    bool [L]: the languages that a buyer who has stated another one does not read.
     """
 
     request: RankRequest
@@ -77,6 +78,7 @@ class Prepared:
     suppressed: Mapping[int, str]
     shows: Mapping[int, tuple[float, float]]  # row → (shows without an answer, last one, epoch seconds)
     again: Mapping[int, float]
+    unread_languages: NDArray[np.bool_]
     tier: str
 
 
@@ -109,6 +111,8 @@ def prepare(
     nearby = np.zeros(1)
     if place.any():
         nearby = kindred.chosen_nearby(place, len(scene.behaviour.asset_ids), KINDRED_HALF_LIFE, scene.now)
+    linked = scene.behaviour.linked
+    spoken = linked.spoken_for(linked.places(catalogue)[interest.rows], interest.long)
     inputs = BuyerInputs(
         directions=_padded([*(queries[q][None] for q in asked), attended]),
         asked=asked,
@@ -120,6 +124,7 @@ def prepare(
         together=together[0],
         together_recent=together[1],
         walk=together[2],
+        spoken=spoken,
         kindred=nearby,
         place=place,
         persona=tags.find("personas", request.persona if personal else None),
@@ -129,7 +134,8 @@ def prepare(
     again = _again(scene, profile)
     suppressed, shows = _suppressed(scene, request, profile, context, again)
     tier = _tier(scene, request, interest, colleagues)
-    return Prepared(request, interest, inputs, suppressed, shows, again, tier)
+    unread = _unread_languages(scene, interest, request.language)
+    return Prepared(request, interest, inputs, suppressed, shows, again, unread, tier)
 
 
 def _padded(directions: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -152,12 +158,12 @@ def together_rows(scene: Scene, interest: Interest) -> tuple[Floats, Floats, Flo
     if not size or not known.any():
         return np.zeros(1), np.zeros(1), np.zeros(1)
     index = index[known]
-    columns, strengths, counts = _entries(together, index)
+    columns, strengths, counts = entries(together, index)
     spoken = [
         _summed(columns, strengths * np.repeat(w / np.sqrt(max(1.0, float(w.sum()))), counts), size)
         for w in (interest.long[known], interest.recent[known])
     ]
-    columns, strengths, _ = _entries(walk, index)
+    columns, strengths, _ = entries(walk, index)
     ends = _summed(columns, strengths, size)
     ends /= max(float(ends.max()), 1e-12)
     return spoken[0], spoken[1], ends
@@ -168,32 +174,35 @@ def _summed(columns: NDArray[np.int32], values: NDArray[np.floating], size: int)
     return np.bincount(columns, weights=values, minlength=size + 1).astype(np.float64, copy=False)
 
 
-def _entries(
-    matrix: sparse.csr_array, rows: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-    """Columns and values of these rows' entries, one row after the other, and how many each has: for the few
-    rows of one buyer quicker than a product of sparse matrices.
-    """
-    first = matrix.indptr[rows]
-    counts = matrix.indptr[rows + 1] - first
-    ends = np.cumsum(counts)
-    place = np.arange(ends[-1]) + np.repeat(first - ends + counts, counts)
-    return matrix.indices.take(place), matrix.data.take(place), counts
-
-
 def _languages(space: TextSpace, interest: Interest, language: str | None) -> Floats:
     """float64 [L]: the share of each language in what was engaged with; a stated language counts as much
     again.
     """
-    share = np.zeros(max(1, len(space.languages)))
-    if len(interest.rows):
-        share += np.bincount(space.language[interest.rows], weights=interest.long, minlength=len(share))
-        share /= max(float(share.sum()), 1e-12)
+    share = _languages_read(space, interest)
     if language is not None and language in space.languages:
         stated = np.zeros_like(share)
         stated[space.languages[language]] = 1.0
         share = (share + stated) / 2 if share.any() else stated
     return share
+
+
+def _languages_read(space: TextSpace, interest: Interest) -> Floats:
+    share = np.zeros(max(1, len(space.languages)))
+    if len(interest.rows):
+        share += np.bincount(space.language[interest.rows], weights=interest.long, minlength=len(share))
+        share /= max(float(share.sum()), 1e-12)
+    return share
+
+
+def _unread_languages(scene: Scene, interest: Interest, stated: str | None) -> NDArray[np.bool_]:
+    languages, settings = scene.space.languages, scene.config.other_language
+    if stated is None or not settings.penalty:
+        return np.zeros(max(1, len(languages)), dtype=np.bool_)
+    unread = _languages_read(scene.space, interest) < settings.least_share
+    for known in (stated, ""):  # what doesn't tell its language may be in any
+        if known in languages:
+            unread[languages[known]] = False
+    return unread
 
 
 def _unreached(tags: TagTable, rows: Rows) -> Floats:

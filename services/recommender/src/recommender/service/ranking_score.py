@@ -16,7 +16,7 @@ from recommender.domain.ranking_request import RankRequest
 from recommender.numeric.behaviour import Behaviour
 from recommender.numeric.candidates import Pool, VectorSearch, merge
 from recommender.numeric.interest import read_interest
-from recommender.numeric.ranking import ALL_TERMS, FATIGUE, RULE, fatigue, score_parts, total
+from recommender.numeric.ranking import ALL_TERMS, FATIGUE, OTHER_LANGUAGE, RULE, fatigue, score_parts, total
 from recommender.numeric.score_terms import FIT, NEXT
 from recommender.numeric.selection import top
 from recommender.service.ranking_inputs import Prepared, Scene, newest, prepare, set_scene, together_rows
@@ -127,6 +127,12 @@ def _merged(scene: Scene, pools: Pools, buyer: Prepared, near: list[tuple[Rows, 
         allowed = (rows >= 0) & pool.eligible[rows]
         rows, strength = rows[allowed], speaks[spoken[allowed]]
         sources.append((rows[top(strength, quotas.together + len(buyer.suppressed))], quotas.together))
+    links = buyer.inputs.spoken.links[:-1]
+    if len(links):
+        rows = scene.behaviour.linked.rows(scene.catalogue)
+        speaks_for = np.flatnonzero((rows >= 0) & pool.eligible[rows] & (links > 0))
+        best_linked = speaks_for[top(links[speaks_for], quotas.together + len(buyer.suppressed))]
+        sources.append((rows[best_linked], quotas.together))
     if buyer.inputs.stage is not None:
         best = {int((buyer.inputs.stage @ matrix).argmax()) for matrix in (FIT, NEXT)}
         sources += [(pool.fitting(s), quotas.stage) for s in sorted(best)]
@@ -190,6 +196,9 @@ def _add_extras(scene: Scene, pools: Pools, buyer: Prepared, rows: Rows, parts: 
             counts = np.array([count for _, (count, _) in shown])
             lasts = np.array([last for _, (_, last) in shown])
             parts[FATIGUE, [i for i, _ in shown]] += fatigue(counts, lasts, scene.config.fatigue, scene.now)
+    if buyer.unread_languages.any():
+        unread = buyer.unread_languages[scene.space.language[rows]]
+        parts[OTHER_LANGUAGE, unread] -= scene.config.other_language.penalty
     for sign, rules in ((1.0, buyer.request.rules.boost), (-1.0, buyer.request.rules.bury)):
         for rule, amount in rules:
             parts[RULE, pools.mask(rule)[rows]] += sign * amount
