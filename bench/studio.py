@@ -40,6 +40,7 @@ PAGES = {
     "Library, words": "/library?q=pallet",
     "Library, meaning": "/library?q=who+pays+for+a+late+shipment&by=meaning",
     "Library, filtered": "/library?language=de&tag=topics:topic-3&status=approved",
+    "Library, tag as written": "/library?tag=TOPIC-17",
     "Asset": "/asset?id=asset-77",
     "Upload": "/upload",
     "Coverage, personas": "/coverage",
@@ -55,6 +56,7 @@ PAGES = {
     "Goals": "/goals",
     "People": "/people",
     "Keys": "/keys",
+    "Webhooks": "/webhooks",
     "Audit log": "/audit",
 }
 

@@ -35,6 +35,7 @@ PAGES = {
     "goals": "/goals",
     "people": "/people",
     "keys": "/keys",
+    "webhooks": "/webhooks",
     "audit": "/audit",
     "error": "/asset?id=was-never-there",
 }

@@ -150,6 +150,7 @@ def test_hostile_text_stays_text_everywhere(studio: Studio, api: Api, tmp_path: 
         f"/accounts?q={quote(_HOSTILE)}",
         "/account?id=studio-xss-firm",
         f"/library?tag=topics:{quote(_HOSTILE[:90])}",
+        f"/library?tag={quote(_HOSTILE[:90])}",
         f"/audit?q={quote(_HOSTILE)}",
         "/library?q=onerror",
         f"/library?q={quote(_HOSTILE)}",

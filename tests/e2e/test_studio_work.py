@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from flask import Flask
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from e2e.foreword_process import Answer, Api, wait_until
 from e2e.studio_session import Studio
 from foreword_dev.stack import Stack
 from unit.gateway.gateway_stand_in import serve
+from unit.recommender.extraction.made_files import ENGLISH
 
 pytestmark = pytest.mark.slow
+
+
+def overrule(page: Page, **weights: str) -> None:
+    page.get_by_text("Overrule", exact=True).click()
+    for stage in ("Awareness", "Consideration", "Decision", "Customer"):
+        page.get_by_label(stage, exact=True).fill(weights.get(stage, "0"))
+    page.get_by_role("button", name="Set the stage").click()
+    expect(page.locator("main")).to_contain_text("Set by an editor")
 
 
 def test_a_stage_is_overruled_and_given_back(studio: Studio, api: Api) -> None:
     api.put_asset("studio-stage", title="A note whose stage is a matter of opinion")
     page = studio.open("/asset?id=studio-stage")
-    page.get_by_text("Overrule", exact=True).click()
-    for stage, weight in (("Awareness", "0"), ("Consideration", "0"), ("Decision", "1"), ("Customer", "0")):
-        page.get_by_label(stage, exact=True).fill(weight)
-    page.get_by_role("button", name="Set the stage").click()
-    expect(page.locator("main")).to_contain_text("Set by an editor")
+    overrule(page, Decision="1")
     assert api.get_asset("studio-stage").json()["stages"] == {"decision": 1.0}
     expect(page.locator("main")).to_contain_text("Stage overruled")
     page.get_by_role("button", name="Undo").click()
@@ -46,6 +54,37 @@ def test_many_are_changed_at_once_by_keyboard_and_taken_back(studio: Studio, api
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("status")).to_contain_text("3 changes taken back")
     assert {api.get_asset(f"studio-bulk-{n}").json()["status"] for n in (1, 2, 3)} == {"draft"}
+
+
+def test_all_that_is_found_is_changed_beyond_the_page_and_taken_back(studio: Studio, api: Api) -> None:
+    rows = [
+        {"id": f"studio-all-{n}", "title": f"Tideword {n}", "url": "https://a.example", "status": "draft"}
+        for n in range(30)
+    ]
+    sent = b"\n".join(json.dumps(row).encode() for row in rows)
+    api.send("POST", "/v1/assets:import", sent, {"Content-Type": "application/x-ndjson"})
+
+    def approved() -> int:
+        found = api.send("GET", "/v1/assets?q=Tideword&status=approved&page_size=50").json()["assets"]
+        return len(found)
+
+    page = studio.open("/library?q=Tideword")
+    page.get_by_role("checkbox", name="Tick all rows").check()
+    expect(page.locator("[data-count]")).to_have_text("25 ticked")
+    page.get_by_role("button", name="Tick all 30 found").click()
+    expect(page.locator("[data-count]")).to_have_text("30 ticked")
+    page.get_by_label("Change", exact=True).select_option("approved")
+    page.get_by_role("button", name="Change ticked").click()
+    expect(page.locator("#ask")).to_contain_text("Change all 30 assets")
+    page.get_by_role("button", name="Yes, do it").click()
+    expect(page.get_by_role("status")).to_contain_text("30 of 30 assets changed")
+    assert approved() == 30
+    assert "q=Tideword" in page.url
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("status")).to_contain_text("30 changes taken back")
+    assert approved() == 0
+    page = studio.open("/audit?q=30 assets together")
+    expect(page.locator("tbody tr").first).to_contain_text("Approved: 30 assets together")
 
 
 def test_a_deletion_asks_and_can_be_taken_back(studio: Studio, api: Api) -> None:
@@ -73,21 +112,28 @@ def test_why_an_asset_is_not_shown_is_said(studio: Studio, api: Api) -> None:
     expect(page.locator("#why li").first).not_to_be_empty()
 
 
-def test_a_gap_is_found_and_closed(studio: Studio, api: Api) -> None:
+def test_a_gap_is_found_and_closed(studio: Studio, api: Api, tmp_path: Path) -> None:
     api.put_asset(
         "studio-persona", title="For the harbour master", personas=["harbour-master"], stages={"awareness": 1}
     )
     page = studio.open("/coverage")
-    gap = page.get_by_role("link", name="none for harbour-master in decision")
-    gap.click()
+    page.get_by_role("link", name="none for harbour-master in decision").click()
     expect(page.get_by_role("heading", name="Brief: harbour-master, decision")).to_be_visible()
     page.get_by_role("button", name="Upload for this gap").click()
     expect(page.locator("main")).to_contain_text("Closing a gap")
-    api.put_asset(
-        "studio-persona-2", title="Their checklist", personas=["harbour-master"], stages={"decision": 1}
-    )
+    (tmp_path / "studio-harbour-checklist.md").write_text(f"# Their checklist\n\n{ENGLISH}\n")
+    page.locator("input[type=file]").set_input_files(tmp_path / "studio-harbour-checklist.md")
+    card = page.locator(".file.ready")
+    expect(card.get_by_label("Personas")).to_have_value("harbour-master")  # nobody has to remember it
+    card.get_by_role("button", name="Save and approve").click()
+    expect(page.locator(".file.live")).to_contain_text("is live")
+    page = studio.open("/asset?id=studio-harbour-checklist")
+    overrule(page, Decision="1")
     page = studio.open("/coverage")
     expect(page.get_by_role("link", name="none for harbour-master in decision")).to_have_count(0)
+    page.get_by_role("link", name="1 for harbour-master in decision: see them").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr")).to_contain_text("Their checklist")
 
 
 def test_a_buyer_is_seen_at_an_earlier_time(studio: Studio) -> None:
@@ -96,7 +142,10 @@ def test_a_buyer_is_seen_at_an_earlier_time(studio: Studio) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/buyer?id=*")
     expect(page.locator(".chart")).to_be_visible()
+    # What each signal did to the stage, in numbers.
+    assert page.locator("[aria-labelledby=h-signals] .effect").count() > 5
     now = page.locator("#standing").inner_text()
+    assert "Why this stage" in now
     page.get_by_label("Months back").focus()
     for _ in range(12):
         page.keyboard.press("ArrowRight")
@@ -122,8 +171,12 @@ def first_in_the_widget(studio: Studio, stack: Stack, placement: str) -> str:
 def test_a_pinned_asset_comes_first_where_it_was_pinned(studio: Studio, stack: Stack, api: Api) -> None:
     pinned = api.recommended(count=50, anonymous_id="nobody-yet")[20]
     page = studio.open("/placement?id=studio-sidebar")
-    page.get_by_label("Pin").fill(pinned)
     title = api.get_asset(pinned).json()["title"]
+    page.get_by_label("Find an asset").press_sequentially(title[:12], delay=20)
+    expect(page.locator(f"#assets option[value='{pinned}']")).to_be_attached()
+    page.get_by_label("Find an asset").fill(pinned)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Pin asset ids")).to_have_value(pinned)
     expect(page.locator("#shown li").first).to_contain_text(title)  # tried before it is saved
     page.get_by_role("button", name="Save the rules").click()
     expect(page.get_by_role("status")).to_contain_text("Saved")
@@ -167,11 +220,14 @@ def test_the_library_is_filtered_by_language_and_tag(studio: Studio, api: Api) -
     expect(rows).to_have_count(3)
     page.get_by_label("Language").select_option("de")
     expect(rows).to_have_count(2)
-    # The list offers the tags that are used most; any other can be asked for in the address.
-    page = studio.open("/library?q=Filterword&language=de&tag=topics:studio-tides")
+    # A tag that hardly anything carries is offered as soon as it is written, and found in any case.
+    page.get_by_label("Tag", exact=True).press_sequentially("STUDIO-tid", delay=20)
+    expect(page.locator("#tags option[value=studio-tides]")).to_be_attached()
+    expect(rows).to_have_count(1)
+    page.get_by_label("Tag", exact=True).fill("studio-tides")
+    page.wait_for_url("**tag=studio-tides**")
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("Filterword 2")
-    assert "tag=topics" in page.url
     page.reload()
     expect(rows).to_have_count(1)  # what was filtered can be sent to a colleague
     page.get_by_role("checkbox", name="Tick all rows").check()
@@ -208,6 +264,9 @@ def test_accounts_are_listed_sorted_and_lead_to_their_page(studio: Studio, api: 
     page.get_by_role("link", name="Tern Ferries").click()
     page.wait_for_url("**/account?id=tern.example")
     expect(page.get_by_role("heading", name="Tern Ferries")).to_be_visible()
+    signals = page.locator("[aria-labelledby=h-signals] li")
+    expect(signals.filter(has=page.get_by_role("link", name="tara"))).to_have_count(2)
+    expect(signals.filter(has=page.get_by_role("link", name="tom"))).to_have_count(1)
 
 
 def test_a_change_with_a_key_stands_in_the_audit_log(studio: Studio, api: Api) -> None:

@@ -87,6 +87,34 @@ def test_an_upload_takes_nothing_off_the_air_that_its_sender_may_not(place: Plac
         assert editing.replaceable("live")["id"] == "live"
 
 
+def test_only_ones_own_changes_are_closed_as_one_and_taken_back_together(
+    place: Place, stand_in: StandIn
+) -> None:
+    mine, theirs = place.person(Role.APPROVER), place.person(Role.APPROVER)
+    for n in (1, 2):
+        fields = {"title": f"T{n}", "url": "https://a.example"}
+        stand_in.assets[f"many-{n}"] = {**asset_document(f"many-{n}", fields, 1), "status": "draft"}
+    client = place.browser(mine)
+    token = token_on(client, "/goals")
+    step = {"X-Requested-With": "studio"}
+    sent = {"csrf_token": token, "id": ["many-1", "many-2"], "do": "approved"}
+    told = client.post("/studio/library/bulk", data=sent, headers=step).get_json()
+    assert told["failures"] == []
+    entries = ",".join(map(str, told["entries"]))
+    stolen = post(place.browser(theirs), "/library/bulk/done", entries=entries, of="2", changed="2")
+    assert stolen.status_code == 422
+    closed = {"csrf_token": token, "entries": entries, "of": "2", "changed": "2", "back_q": "T"}
+    answer = client.post("/studio/library/bulk/done", data=closed, headers=step)
+    assert answer.get_json() == {"to": "/studio/library?q=T"}
+    bundle = place.desk.audit.of("assets", "")[0]
+    assert bundle.after == {"entries": told["entries"]}
+    post(place.browser(place.person(Role.EDITOR)), "/undo", ids=str(bundle.entry_id))
+    assert {one["status"] for name, one in stand_in.assets.items() if "many" in name} == {"approved"}
+    undone = client.post(f"/studio/undo?ids={bundle.entry_id}", data={"csrf_token": token}, headers=step)
+    assert undone.get_json() == {"to": "/studio/library"}
+    assert {one["status"] for name, one in stand_in.assets.items() if "many" in name} == {"draft"}
+
+
 def test_a_form_without_its_token_changes_nothing(place: Place, stand_in: StandIn) -> None:
     client = place.browser(place.person(Role.OPERATOR))
     before = len(stand_in.seen)

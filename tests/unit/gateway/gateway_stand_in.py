@@ -204,6 +204,8 @@ def make_app(state: StandIn) -> Flask:
         if request.method == "DELETE":
             del state.assets[asset_id]
             return Response(status=204)
+        if request.method == "PATCH":
+            known.update(orjson.loads(body))
         if request.headers.get("If-None-Match") == '"1"':
             return Response(status=304, headers={"ETag": '"1"'})
         return _json(known, 200, ETag='"1"')

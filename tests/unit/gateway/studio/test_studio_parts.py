@@ -16,10 +16,11 @@ from gateway.studio.drafted_rows import as_drafts
 from gateway.studio.editing import fields_of, read_tags
 from gateway.studio.figures import OwnFigures, Past
 from gateway.studio.goals import MARKETING, OPERATIONS, Counted
-from gateway.studio.library_filters import asked_for, choices, filter_of, narrows
+from gateway.studio.library_filters import asked_for, choices, filter_of, narrows, tag_choices
 from gateway.studio.members import valid_email, valid_password
 from gateway.studio.placement_form import rows_of, rules_of
 from gateway.studio.roles import Role
+from gateway.studio.score_words import score_rows
 from servicekit.errors import BadRequest, Unprocessable
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -157,13 +158,52 @@ def test_the_librarys_filters_are_the_apis() -> None:
             {"field": "published_at", "to": "2025-03-01T00:00:00+00:00"},
         ]
     }
-    assert filter_of(asked_for({"stage": "lost", "tag": "status:x", "published": "7"}), NOW) is None
+    assert filter_of(asked_for({"stage": "lost", "published": "7"}), NOW) is None
 
 
 def test_what_is_filtered_by_can_always_be_seen_in_its_list() -> None:
-    found = choices({"topics": [["GDP", 3]], "type": [["blog", 2]]}, asked_for({"tag": "topics:rare"}))
-    assert [(one.value, one.text, one.count) for one in found["topics"]] == [
-        ("topics:GDP", "GDP", 3),
-        ("topics:rare", "rare", 0),
+    found = choices({"type": [["blog", 2]]}, asked_for({"type": "rare", "language": "de"}))
+    assert [(one.value, one.count) for one in found["type"]] == [("blog", 2), ("rare", 0)]
+    assert [(one.value, one.count) for one in found["language"]] == [("de", 0)]
+
+
+TAGS = {"topics": [["GDP", 5], ["gdp audit", 2], ["it", 1]], "personas": [["it", 7]], "regions": []}
+
+
+def tagged(text: str) -> dict[str, list[str]]:
+    tree = filter_of(asked_for({"tag": text}), NOW, TAGS)
+    assert tree is not None
+    return {one["field"]: one["any_of"] for one in tree["must"][0]["should"]}
+
+
+def test_a_tag_is_found_as_people_write_it() -> None:
+    assert tagged("gdp") == {
+        "topics": ["GDP"],
+        "personas": ["gdp"],
+        "industries": ["gdp"],
+        "regions": ["gdp"],
+    }
+    assert tagged("aud")["topics"] == ["gdp audit"]
+    assert tagged("IT")["topics"] == tagged("IT")["personas"] == ["it"]
+    assert tagged("rarest")["regions"] == ["rarest"]  # none of the commoner ones, and yet it may be there
+
+
+def test_tags_that_hold_what_is_written_are_offered_once_each() -> None:
+    assert [(t.value, t.fields, t.count) for t in tag_choices(TAGS, "", 9)] == [
+        ("it", ("topics", "personas"), 8),
+        ("GDP", ("topics",), 5),
+        ("gdp audit", ("topics",), 2),
     ]
-    assert [one.value for one in found["type"]] == ["blog"]
+    assert [t.value for t in tag_choices(TAGS, "gDp", 1)] == ["GDP"]
+
+
+def test_a_score_is_told_in_words_without_what_does_not_matter() -> None:
+    told = score_rows(
+        {"fatigue": -0.5, "stage_fit": 1.416, "fresh_day": 2.7e-158, "diversity": -0.0, "new_one": 0.3}
+    )
+    assert told == [("fits their buying stage", 1.42), ("new one", 0.3), ("shown often, not followed", -0.5)]
+
+
+def test_goals_carry_their_unit() -> None:
+    moves = next(goal for goal in MARKETING if goal.name == "Stage moves")
+    assert (moves.told(1), moves.told(16), moves.told(None)) == ("1 account", "16 accounts", "not known yet")

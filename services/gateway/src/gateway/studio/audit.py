@@ -104,6 +104,16 @@ class AuditLog:
             raise NotFound("There is no such entry in the audit log.")
         return _entry(row)
 
+    def count_by(self, user: User, kind: str, entries: Sequence[int]) -> int:
+        """How many of these entries are this user's, about such a thing."""
+        asked = sa.select(sa.func.count()).where(
+            audit_log.c.entry_id.in_(entries),
+            audit_log.c.user_id == user.user_id,
+            audit_log.c.subject_kind == kind,
+        )
+        with self._engine.connect() as connection:
+            return int(connection.execute(asked).scalar_one())
+
     def of(self, kind: str, subject_id: str, *, limit: int = 10) -> list[Entry]:
         """The latest entries about one thing, newest first."""
         asked = (

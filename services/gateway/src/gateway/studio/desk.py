@@ -65,6 +65,11 @@ def is_fragment() -> bool:
     return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
 
 
+def is_step() -> bool:
+    """Whether the page's own script asks, which shows how far long work is."""
+    return request.headers.get("X-Requested-With") == "studio"
+
+
 def go(endpoint: str, message: str = "", kind: str = "done", **values: Any) -> Response:
     """After a change: to a page that may be loaded anew without repeating it."""
     if message:

@@ -10,6 +10,7 @@ from flask import Flask, g
 
 from gateway.studio.charts import bars, stage_track, stages_over_time, trend
 from gateway.studio.editing import take_undo
+from gateway.studio.score_words import score_rows, tier_words
 
 STAGES = ("awareness", "consideration", "decision", "customer")
 STATUSES = ("draft", "approved", "archived")
@@ -86,6 +87,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(
         when=when, day=day, for_input=for_input, words=words, share=share, web_address=web_address,
         host_of=host_of, leading_stage=leading_stage, listed=listed,
+        score_rows=score_rows, tier_words=tier_words,
     )  # fmt: skip
     app.jinja_env.globals.update(
         STAGES=STAGES, STATUSES=STATUSES, TYPES=TYPES, bars=bars, stage_track=stage_track,

@@ -20,6 +20,7 @@ WRITTEN = (
 )  # fmt: skip
 RULES = tuple(PlacementRules.model_fields)
 BULK_TAGS = ("topics", "personas", "industries", "regions")
+BUNDLE = "assets.changed_together"
 _UNDO = "undo"
 _DONE = {"approved": "Approved", "draft": "Taken back to draft", "archived": "Archived"}
 
@@ -96,6 +97,30 @@ class Editing:
             before={k: before.get(k) for k in differing},
             after={k: after.get(k) for k in differing},
         )
+
+    def bundle(self, entries: list[int]) -> int:
+        """One entry for changes that the signed-in user made together. → its number, or that of the only one.
+
+        Raises `Unprocessable` where one of them is somebody else's, or about no asset.
+        """
+        if len(entries) == 1:
+            return entries[0]
+        if self._desk.audit.count_by(me(), "asset", entries) != len(set(entries)):
+            raise Unprocessable("These are not changes that you made to assets.")
+        first = self._desk.audit.find(entries[0])
+        return self._desk.note(
+            BUNDLE,
+            ("assets", ""),
+            f"{first.summary}: {len(entries):,} assets together",
+            after={"entries": entries},
+        )
+
+    def parts_of(self, entry_id: int) -> list[int]:
+        """The entries that are taken back with this one, the latest first: its own number, or a bundle's."""
+        entry = self._desk.audit.find(entry_id)
+        if entry.action != BUNDLE or entry.after is None:
+            return [entry_id]
+        return [int(number) for number in reversed(entry.after["entries"])]
 
     def undo(self, entry_id: int) -> str:
         """Put back what an entry changed. → what was done, in words. Raises `Unprocessable` if it cannot."""

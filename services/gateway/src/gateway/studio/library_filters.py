@@ -20,14 +20,28 @@ PERIODS: Mapping[str, tuple[int, bool]] = {
     "older": (365, False),
 }
 MOST_CHOICES = 40
+_MOST_VALUES = 20  # that hold what was written: all of them stand in the address that is asked
+MOST_TAGS = 500  # a field, of which those that are sought are found
+
+
+# Per field [value, how many assets carry it], as the recommender tells them.
+Tags = Mapping[str, Sequence[Sequence[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One entry of a list of filters: what the address holds, what people read, how many assets there are."""
+    """One entry of a list of filters, and how many assets it would leave by itself."""
 
     value: str
-    text: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TagChoice:
+    """A tag, the fields that hold it, and how often it was given in all of them."""
+
+    value: str
+    fields: tuple[str, ...]
     count: int
 
 
@@ -40,16 +54,18 @@ def narrows(asked: Mapping[str, str]) -> bool:
     return any(asked[name] for name in NAMES if name != "by")
 
 
-def filter_of(asked: Mapping[str, str], now: datetime) -> Document | None:
-    """The filter tree that `/v1/search` takes, too; what nobody offers is left out."""
+def filter_of(asked: Mapping[str, str], now: datetime, tags: Tags | None = None) -> Document | None:
+    """The filter tree that `/v1/search` takes, too; what nobody offers is left out.
+
+    A tag is written as people say it, and looked up in `tags`; or `field:value`, as links hold it.
+    """
     must: list[Document] = [
         {"field": name, "any_of": [asked[name]]} for name in ("type", "language") if asked[name]
     ]
     if asked["stage"] in STAGES:
         must.append({"field": "stage", "any_of": [asked["stage"]]})
-    field, _, value = asked["tag"].partition(":")
-    if field in TAGS and value:
-        must.append({"field": field, "any_of": [value]})
+    if asked["tag"]:
+        must.append(_tagged(asked["tag"], tags or {}))
     if asked["published"] in PERIODS:
         days, since = PERIODS[asked["published"]]
         moment = (now - timedelta(days=days)).isoformat()
@@ -57,18 +73,37 @@ def filter_of(asked: Mapping[str, str], now: datetime) -> Document | None:
     return {"must": must} if must else None
 
 
-def choices(tags: Mapping[str, Sequence[Sequence[Any]]], asked: Mapping[str, str]) -> dict[str, list[Choice]]:
-    """Per field what can be chosen, the commonest first; what is asked for is always among it."""
-    found = {
-        field: [Choice(f"{field}:{v}" if field in TAGS else str(v), str(v), int(n)) for v, n in values]
-        for field, values in tags.items()
-    }
-    field, _, value = asked["tag"].partition(":")
-    chosen = {"type": asked["type"], "language": asked["language"]}
-    if field in TAGS:
-        chosen[field] = asked["tag"]
-    for name, one in chosen.items():
-        known = found.setdefault(name, [])
-        if one and all(choice.value != one for choice in known):
-            known.append(Choice(one, value if name in TAGS else one, 0))
+def choices(tags: Tags, asked: Mapping[str, str]) -> dict[str, list[Choice]]:
+    """Types and languages that can be chosen, the commonest first; what is asked for is always among them."""
+    found = {}
+    for name in ("type", "language"):
+        known = [Choice(str(v), int(n)) for v, n in tags.get(name, ())]
+        if asked[name] and all(choice.value != asked[name] for choice in known):
+            known.append(Choice(asked[name], 0))
+        found[name] = known
     return found
+
+
+def tag_choices(tags: Tags, text: str, most: int) -> list[TagChoice]:
+    """Tags that hold `text`, whatever its case, the commonest first; a word of several fields stands once."""
+    sought, found = text.casefold(), dict[str, TagChoice]()
+    for field in TAGS:
+        for value, count in tags.get(field, ()):
+            if sought in str(value).casefold():
+                before = found.get(str(value), TagChoice(str(value), (), 0))
+                found[str(value)] = TagChoice(
+                    before.value, (*before.fields, field), before.count + int(count)
+                )
+    return sorted(found.values(), key=lambda one: (-one.count, one.value))[:most]
+
+
+def _tagged(text: str, tags: Tags) -> Document:
+    """Whoever carries this tag in any field; where there is none such, whoever carries one that holds it."""
+    field, _, value = text.partition(":")
+    if field in TAGS and value:
+        return {"field": field, "any_of": [value]}
+    like = tag_choices(tags, text, _MOST_VALUES)
+    same = [one for one in like if one.value.casefold() == text.casefold()] or like
+    # None of the commoner ones: it may still be there.
+    wanted = {name: [one.value for one in same if name in one.fields] or [text] for name in TAGS}
+    return {"should": [{"field": name, "any_of": values} for name, values in wanted.items()]}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, flash, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.studio.desk import Desk, go
+from gateway.studio.desk import Desk, go, is_step
 from gateway.studio.editing import Editing
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError, Unprocessable
+from servicekit.wire import json_response
 
 _PAGE = 50
+_MOST_UNDONE = 200
+_A_STEP = 20
 
 
 def blueprint(desk: Desk) -> Blueprint:
@@ -38,25 +41,51 @@ def blueprint(desk: Desk) -> Blueprint:
     @pages.post("/undo")
     @needs(Role.EDITOR)
     def undo_many() -> AnyResponse:
-        """Takes back one change or several that were made together; the role is held for each again."""
-        numbers = [int(n) for n in request.values.get("ids", "").split(",") if n.isdigit()][:200]
+        """Takes back one change or those that were made together; the role is held for each again."""
+        asked = request.values.get("ids", "").split(",")[:_MOST_UNDONE]
+        numbers = [part for n in reversed(asked) if n.isdigit() for part in editing.parts_of(int(n))]
         if not numbers:
             raise Unprocessable("There is nothing to take back.")
+        if is_step():
+            return _step(numbers)
+        done, problem = _undo(numbers)
+        if problem:
+            return go("library.page", f"{done:,} of {len(numbers):,} taken back. {problem}", "problem")
+        if len(numbers) > 1:
+            return go("library.page", f"{done:,} changes taken back.")
+        entry = desk.audit.find(numbers[0])
+        if entry.subject_kind == "person":
+            return go("people.page", "Taken back.")
+        to = "placements.one" if entry.subject_kind == "placement" else "asset.page"
+        return go(to, "Taken back.", id=entry.subject_id)
+
+    def _step(numbers: list[int]) -> AnyResponse:
+        """A few of them, and how far that is; after the last the page is told where to go."""
+        start, done = _whole("from"), _whole("done")
+        undone, problem = _undo(numbers[start : start + _A_STEP])
+        next_ = min(start + _A_STEP, len(numbers))
+        done, problem = done + undone, problem or request.form.get("problem", "")[:300]
+        if next_ < len(numbers):
+            return json_response({"next": next_, "of": len(numbers), "done": done, "problem": problem})
+        if problem:
+            flash(f"{done:,} of {len(numbers):,} taken back. {problem}", "problem")
+        else:
+            flash(f"{done:,} changes taken back.", "done")
+        return json_response({"to": url_for("library.page")})
+
+    def _undo(numbers: list[int]) -> tuple[int, str]:
         done, problem = 0, ""
-        for number in reversed(numbers):
+        for number in numbers:
             try:
                 editing.undo(number)
                 done += 1
             except ForewordError as error:
                 problem = error.detail
-        if problem:
-            return go("library.page", f"{done} of {len(numbers)} taken back. {problem}", "problem")
-        entry = desk.audit.find(numbers[0])
-        if len(numbers) == 1:
-            if entry.subject_kind == "person":
-                return go("people.page", "Taken back.")
-            to = "placements.one" if entry.subject_kind == "placement" else "asset.page"
-            return go(to, "Taken back.", id=entry.subject_id)
-        return go("library.page", f"{done} changes taken back.")
+        return done, problem
 
     return pages
+
+
+def _whole(name: str) -> int:
+    text = request.form.get(name, "")
+    return int(text) if text.isdigit() else 0

@@ -16,6 +16,7 @@ from servicekit.errors import ForewordError, NotFound, UpstreamUnavailable
 
 _MONTHS = 18
 _STEP = timedelta(days=30)
+_MOST_PEOPLE, _MOST_SIGNALS = 8, 40
 
 
 def blueprint(desk: Desk) -> Blueprint:
@@ -27,6 +28,7 @@ def blueprint(desk: Desk) -> Blueprint:
         return render_template(
             "buyers.html",
             missed=request.args.get("missed", ""),
+            now=desk.clock(),
             standing={subject: _by_stage(subject) for subject in ("accounts", "buyers")},
         )
 
@@ -88,6 +90,23 @@ def blueprint(desk: Desk) -> Blueprint:
             **_standing(key),
             **_slider(),
         )
+
+    @pages.get("/buyers/signals")
+    @needs(Role.EDITOR)
+    def signals() -> str:
+        """What the people of an account did, in time; beside the page, since each of them is asked for."""
+        group = desk.catalogue.account(request.args.get("account_id", ""))["buying_group"]
+        known = [member for member in group if member["user_id"]]
+        latest = sorted(known, key=lambda one: str(one["last_seen_at"] or ""), reverse=True)[:_MOST_PEOPLE]
+        found = [signal for member in latest for signal in _signals_of(member["user_id"])]
+        newest = sorted(found, key=lambda one: str(one["at"]), reverse=True)[:_MOST_SIGNALS]
+        return render_template("account_signals.html", signals=newest, people=len(latest), known=len(known))
+
+    def _signals_of(user_id: str) -> list[Document]:
+        try:
+            return [{**one, "who": user_id} for one in desk.catalogue.buyer(user_id)["recent_signals"]]
+        except NotFound:
+            return []  # erased since the account was read
 
     @pages.get("/buyers/history")
     @needs(Role.EDITOR)

@@ -1,35 +1,32 @@
-"""The library: every asset, found by words or by meaning, filtered, and changed many at a time."""
+"""The library: every asset, found by words or by meaning, and filtered."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, render_template, request, url_for
-from werkzeug.wrappers import Response
+from flask import Blueprint, render_template, request
 
-from gateway.studio.desk import Desk, go, is_fragment
-from gateway.studio.display import STATUSES
-from gateway.studio.editing import BULK_TAGS, Editing, offer_undo, read_tags
+from gateway.studio.desk import Desk, is_fragment
 from gateway.studio.library_filters import (
     MOST_CHOICES,
-    NAMES,
-    TAGS,
+    MOST_TAGS,
     asked_for,
     choices,
-    filter_of,
     narrows,
+    tag_choices,
 )
+from gateway.studio.library_search import LibrarySearch
 from gateway.studio.roles import Role, needs
-from servicekit.errors import ForewordError, NotFound, Unprocessable
+from servicekit.errors import NotFound
 
 _PAGE = 25
 _FOUND_BY_MEANING = 20
-_MOST_AT_ONCE = 200
+_SUGGESTED = 12
 
 
 def blueprint(desk: Desk) -> Blueprint:
     pages = Blueprint("library", __name__)
-    editing = Editing(desk)
+    search = LibrarySearch(desk)
 
     @pages.get("/library")
     @needs(Role.VIEWER)
@@ -38,73 +35,36 @@ def blueprint(desk: Desk) -> Blueprint:
         shown = _found(asked, request.args.get("page_token", ""))
         if is_fragment():
             return render_template("library_rows.html", asked=asked, narrowed=narrows(asked), **shown)
+        tags = desk.catalogue.tags(MOST_CHOICES)
         return render_template(
             "library.html",
             asked=asked,
             narrowed=narrows(asked),
-            choices=choices(desk.catalogue.tags(MOST_CHOICES), asked),
-            tag_fields=TAGS,
+            choices=choices(tags, asked),
+            tags=tag_choices(tags, "", MOST_CHOICES),
             **shown,
         )
 
-    @pages.post("/library/bulk")
-    @needs(Role.EDITOR)
-    def bulk() -> Response:
-        chosen = list(dict.fromkeys(request.form.getlist("id")))
-        if not chosen:
-            return go("library.page", "Tick at least one asset first.", "problem")
-        if len(chosen) > _MOST_AT_ONCE:
-            raise Unprocessable(f"Change at most {_MOST_AT_ONCE} assets at once.")
-        what = request.form.get("do", "")
-        done, entries, failures = 0, [], []
-        for asset_id in chosen:
-            try:
-                entry = _change(asset_id, what)
-            except ForewordError as error:
-                failures.append(f"{asset_id}: {error.detail}")
-                continue
-            done += 1
-            if entry is not None:
-                entries.append(entry)
-        message = f"{done} of {len(chosen)} assets changed."
-        if failures:
-            message += " Not changed: " + "; ".join(failures[:3]) + ("; …" if len(failures) > 3 else "")
-        back = {name: request.form.get(f"back_{name}", "") for name in NAMES}
-        undo = url_for("audit.undo_many", ids=",".join(map(str, entries))) if entries else ""
-        offer_undo(undo)
-        return go(
-            "library.page", message, "problem" if failures else "done", **{k: v for k, v in back.items() if v}
-        )
+    @pages.get("/library/tags")
+    @needs(Role.VIEWER)
+    def tags() -> str:
+        """Entries for the list under a field that is being written in: rarer tags, too."""
+        text = request.args.get("tag", "").strip()[:200]
+        found = tag_choices(desk.catalogue.tags(MOST_TAGS), text, MOST_CHOICES)
+        return render_template("tag_options.html", tags=found)
 
-    def _change(asset_id: str, what: str) -> int | None:
-        if what in STATUSES:
-            return editing.set_status(asset_id, what)
-        value = request.form.get("value", "").strip()
-        if what in BULK_TAGS:
-            return editing.add_tags(asset_id, what, read_tags(value))
-        if what.removeprefix("without_") in BULK_TAGS:
-            return editing.take_tags(asset_id, what.removeprefix("without_"), read_tags(value))
-        if what in ("type", "language"):
-            if not value:
-                raise Unprocessable(f"Write the {what} that they should have.")
-            return editing.change(asset_id, {what: value}, "Changed")
-        if what in ("publish_at", "expires_at"):
-            return editing.change(
-                asset_id, {what: editing.read_moment(request.form.get("moment", ""))}, "Dates set"
-            )
-        raise Unprocessable("Choose what to do with the ticked assets.")
+    @pages.get("/library/suggest")
+    @needs(Role.VIEWER)
+    def suggest() -> str:
+        """Assets whose words are being written, so that nobody has to know an id by heart."""
+        text = (request.args.get("asset") or request.args.get("equivalent_to") or "").strip()[:200]
+        found = desk.catalogue.library(None, q=text, page_size=_SUGGESTED)["assets"] if text else []
+        return render_template("asset_options.html", assets=found)
 
     def _found(asked: dict[str, str], token: str) -> dict[str, Any]:
         if asked["q"] and asked["by"] == "meaning":
             return _by_meaning(asked)
-        query: dict[str, str | int] = {"page_size": _PAGE}
-        if asked["q"]:
-            query["q"] = asked["q"]
-        if asked["status"] in STATUSES:
-            query["status"] = asked["status"]
-        if token:
-            query["page_token"] = token
-        found = desk.catalogue.library(filter_of(asked, desk.clock()), **query)
+        found = search.page(asked, _PAGE, token)
         return {
             "assets": found["assets"],
             "total": found["total"],
@@ -114,7 +74,9 @@ def blueprint(desk: Desk) -> Blueprint:
 
     def _by_meaning(asked: dict[str, str]) -> dict[str, Any]:
         """The nearest of what is live: the search is the one that buyers' pages use."""
-        hits = desk.catalogue.search(asked["q"][:500], _FOUND_BY_MEANING, filter_of(asked, desk.clock()))
+        if asked["status"] not in ("", "approved"):
+            return {"assets": [], "total": 0, "next_token": None, "more": False}
+        hits = desk.catalogue.search(asked["q"][:500], _FOUND_BY_MEANING, search.filter_of(asked))
         assets = []
         for hit in hits:
             try:

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from gateway.studio.catalogue import Document
 from gateway.studio.desk import Desk, go
 from gateway.studio.drafted_rows import as_drafts
-from gateway.studio.editing import WRITTEN, Editing, fields_of
+from gateway.studio.editing import WRITTEN, Editing, fields_of, read_tags
 from gateway.studio.roles import Role, needs
 from gateway.studio.web_sources import WebFile
 from servicekit.errors import BadRequest, Conflict, ForewordError, NotFound, Unavailable, Unprocessable
@@ -119,7 +119,7 @@ def blueprint(desk: Desk) -> Blueprint:
         return render_template(
             "upload_row.html",
             asset=asset,
-            form=None,
+            form=_tagged(asset),
             problem="",
             name=name,
             warnings=row.get("warnings", []),
@@ -127,6 +127,14 @@ def blueprint(desk: Desk) -> Blueprint:
             unchanged=row["result"] == "unchanged",
             replaced=entry,
         )
+
+    def _tagged(asset: Document) -> Document | None:
+        """The form with the tags of the gap that the upload is to close, to be saved with the rest."""
+        gap = {"personas": request.form.get("persona", ""), "topics": request.form.get("topic", "")}
+        wanted = {name: read_tags(text[:200]) for name, text in gap.items() if text.strip()}
+        return {
+            name: ", ".join(dict.fromkeys([*asset[name], *tags])) for name, tags in wanted.items()
+        } or None
 
     def _send(name: str, data: bytes, media_type: str, url: str | None, *, replace: bool) -> Document:
         return desk.catalogue.upload(

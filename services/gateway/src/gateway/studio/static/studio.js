@@ -1,29 +1,12 @@
-/* What the studio's pages do beyond links and forms: ticking rows, sending files, asking before it is too late. */
+/* What the studio's pages do beyond links and forms: asking before it is too late, telling what went wrong, filling a field. */
 (() => {
   "use strict";
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-  // Ticked rows: the bar of bulk changes is there while something is ticked.
-  const ticks = () => {
-    const bar = document.querySelector("[data-bulk]");
-    if (!bar) return;
-    const count = all("input[name=id]:checked").length;
-    bar.hidden = count === 0;
-    bar.querySelector("[data-count]").textContent = count + (count === 1 ? " ticked" : " ticked");
-  };
-  const bulkFields = (select) => {
-    const form = select.form;
-    const option = select.selectedOptions[0];
-    all("[data-for]", form).forEach((field) => { field.hidden = field.dataset.for !== option.dataset.needs; });
-  };
   document.addEventListener("change", (event) => {
     const target = event.target;
-    if (target.matches("[data-tick-all]")) all("input[name=id]").forEach((box) => { box.checked = target.checked; });
-    if (target.matches("[data-tick-all],input[name=id]")) ticks();
-    if (target.matches("[data-bulk-do]")) bulkFields(target);
     if (target.matches("[data-kind]")) all("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== target.value; });
     if (target.matches("[data-submits]")) target.form.requestSubmit();
-    if (target.matches("[data-files]")) { send([...target.files]); target.value = ""; }
   });
 
   // A destructive step asks first, in a dialog that the keyboard can answer.
@@ -50,17 +33,29 @@
     clearTimeout(toast.timer);
     toast.timer = setTimeout(() => { place.hidden = true; }, 8000);
   };
+  document.addEventListener("studio:toast", (event) => toast(event.detail));
   document.addEventListener("htmx:responseError", (event) => toast(event.detail.xhr.responseText.slice(0, 300)));
   document.addEventListener("htmx:sendError", () => toast("Foreword does not answer. Check the connection and try again."));
-  document.addEventListener("htmx:afterSwap", ticks);
-
   document.addEventListener("click", (event) => {
     const copy = event.target.closest("[data-copy]");
     if (copy) {
-      navigator.clipboard?.writeText(document.getElementById(copy.dataset.copy).textContent.trim());
-      copy.textContent = "Copied";
+      const source = document.getElementById(copy.dataset.copy);
+      // Browsers hand the clipboard to pages over TLS alone; elsewhere the text is marked, ready for Ctrl-C.
+      const marked = () => { window.getSelection().selectAllChildren(source); copy.textContent = "Marked: press Ctrl-C"; };
+      if (!navigator.clipboard) marked();
+      else navigator.clipboard.writeText(source.textContent.trim()).then(() => { copy.textContent = "Copied"; }, marked);
     }
     if (event.target.closest("[data-print]")) window.print();
+    const add = event.target.closest("[data-add-to]");
+    if (add) {
+      const field = add.form.querySelector("[data-pick]");
+      const list = add.form.querySelector("textarea[name=" + add.dataset.addTo + "]");
+      const lines = list.value.split("\n").map((line) => line.trim()).filter(Boolean);
+      if (field.value.trim() && !lines.includes(field.value.trim())) list.value = [...lines, field.value.trim()].join("\n");
+      field.value = "";
+      list.dispatchEvent(new Event("input", { bubbles: true }));
+      field.focus();
+    }
     const more = event.target.closest("[data-add-rule]");
     if (more) {
       const fresh = more.previousElementSibling.cloneNode(true);
@@ -74,102 +69,14 @@
     }
   });
 
-  document.addEventListener("submit", (event) => {
-    if (!event.target.matches("[data-urls]")) return;
+  // Enter in the field that finds an asset means the button beside it, and not to save the whole form.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !event.target.matches("[data-pick]")) return;
     event.preventDefault();
-    const field = event.target.querySelector("textarea");
-    send([...new Set(field.value.split(/\s+/).filter(Boolean))].slice(0, 50));
-    field.value = "";
+    event.target.form.querySelector("[data-add-to]").click();
   });
 
-  // Files: three at a time, each with its own bar; what comes back replaces the bar.
-  const waiting = [];
-  let running = 0;
-  const told = { sent: 0, done: 0 };
-  const summary = () => {
-    const place = document.querySelector("[data-upload-summary]");
-    if (place) place.textContent = told.done + " of " + told.sent + " files read";
-  };
-  const send = (files) => {
-    for (const file of files) {
-      const url = typeof file === "string" ? file : null;
-      const box = document.createElement("section");
-      box.className = "file";
-      const head = document.createElement("header");
-      const name = document.createElement("strong");
-      name.textContent = url || file.name;
-      const state = document.createElement("span");
-      state.className = "muted small";
-      state.textContent = "waiting";
-      head.append(name, state);
-      const bar = document.createElement("progress");
-      bar.max = 100;
-      bar.value = 0;
-      bar.setAttribute("aria-label", "Upload of " + (url || file.name));
-      box.append(head, bar);
-      document.getElementById("files").append(box);
-      waiting.push({ file, url, box, bar, state });
-      told.sent += 1;
-    }
-    summary();
-    next();
-  };
-  const next = () => {
-    while (running < 3 && waiting.length) one(waiting.shift());
-  };
-  const one = ({ file, url, box, bar, state }) => {
-    running += 1;
-    const form = document.querySelector("[data-upload]");
-    const body = new FormData();
-    if (url) body.append("url", url);
-    else body.append("file", file);
-    body.append("base_url", form.querySelector("[name=base_url]").value);
-    if (form.querySelector("[name=replace]").checked) body.append("replace", "yes");
-    const request = new XMLHttpRequest();
-    request.open("POST", url ? document.querySelector("[data-urls]").dataset.urls : form.dataset.upload);
-    request.setRequestHeader("X-CSRFToken", form.querySelector("[name=csrf_token]").value);
-    request.setRequestHeader("X-Requested-With", "studio");
-    state.textContent = "sending";
-    request.upload.onprogress = (event) => {
-      bar.value = event.lengthComputable ? 90 * event.loaded / event.total : 45;
-      if (event.loaded === event.total) state.textContent = "being read";
-    };
-    const failed = (text) => {
-      box.className = "file failed";
-      bar.remove();
-      state.textContent = text;
-    };
-    request.onload = () => {
-      const to = request.getResponseHeader("HX-Redirect");
-      if (to) { window.location.assign(to); return; }
-      if (request.status >= 400) { failed(request.responseText.slice(0, 300)); return; }
-      if ((request.getResponseHeader("Content-Type") || "").startsWith("application/json")) {
-        const addresses = JSON.parse(request.responseText).addresses;
-        bar.remove();
-        box.className = "file live";
-        state.textContent = "a feed of " + addresses.length + (addresses.length === 1 ? " page" : " pages");
-        send(addresses);
-        return;
-      }
-      const part = document.createElement("template");
-      part.innerHTML = request.responseText;
-      const fresh = part.content.firstElementChild;
-      box.replaceWith(fresh);
-      window.htmx.process(fresh);
-    };
-    request.onerror = () => failed("The connection broke off. Choose the file again.");
-    request.onloadend = () => { running -= 1; told.done += 1; summary(); next(); };
-    request.send(body);
-  };
-  const drop = document.querySelector("[data-drop]");
-  if (drop) {
-    for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
-    for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
-    drop.addEventListener("drop", (event) => { event.preventDefault(); send([...event.dataTransfer.files]); });
-  }
   all("[data-kind]").forEach((select) => { all("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== select.value; }); });
-  all("[data-bulk-do]").forEach(bulkFields);
   // On a phone the menu scrolls sideways; where one is must be in sight.
   document.querySelector(".menus [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
-  ticks();
 })();
