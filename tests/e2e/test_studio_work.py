@@ -84,7 +84,7 @@ def test_all_that_is_found_is_changed_beyond_the_page_and_taken_back(studio: Stu
     expect(page.get_by_role("status")).to_contain_text("30 changes taken back")
     assert approved() == 0
     page = studio.open("/audit?q=30 assets together")
-    expect(page.locator("tbody tr").first).to_contain_text("Approved: 30 assets together")
+    expect(page.locator("tbody tr").first).to_contain_text("Approved, 30 assets together")
 
 
 def test_a_deletion_asks_and_can_be_taken_back(studio: Studio, api: Api) -> None:

@@ -74,14 +74,14 @@ def stages_over_time(points: Sequence[tuple[datetime, Mapping[str, float]]]) -> 
     )
 
 
-def bars(rows: Sequence[tuple[str, float]], unit: str = "") -> Markup:
-    """Labelled bars, the longest as wide as there is room; the numbers stand beside them."""
+def bars(rows: Sequence[tuple[str, float]], form: str = ".3g") -> Markup:
+    """Labelled bars, the longest as wide as there is room; numbers written as `form` stand beside them."""
     most = max((abs(value) for _, value in rows), default=0.0) or 1.0
     lines = [
         f'<tr><th scope="row">{escape(name)}</th><td class="bar"><svg viewBox="0 0 100 8" '
         f'preserveAspectRatio="none" aria-hidden="true"><rect class="bar-{"minus" if value < 0 else "plus"}" '
         f'x="0" y="0" width="{abs(value) / most * 100:.1f}" height="8"/></svg></td>'
-        f'<td class="number">{value:.3g}{escape(unit)}</td></tr>'
+        f'<td class="number">{value:{form}}</td></tr>'
         for name, value in rows
     ]
     return Markup(f'<table class="bars"><tbody>{"".join(lines)}</tbody></table>')  # noqa: S704 - escaped above

@@ -111,7 +111,7 @@ class Editing:
         return self._desk.note(
             BUNDLE,
             ("assets", ""),
-            f"{first.summary}: {len(entries):,} assets together",
+            f"{first.summary}, {len(entries):,} assets together",
             after={"entries": entries},
         )
 
