@@ -155,7 +155,7 @@ def buyer_terms(
     aligned = behaviour.aligned(catalogue)
     # One buffer for all: a fresh one for each buyer would cost more in page faults than the product itself.
     gathered = np.empty((rows.shape[1], catalogue.vectors.shape[1]), dtype=np.float32)
-    language, scale = space.language.take(rows), space.inverse_norm.take(rows)[:, :, None]
+    language, scale = space.language.take(rows), space.inverse_norm.take(rows)
     index, together = aligned.index.take(rows), aligned.together_index.take(rows)
     linked = behaviour.linked.places(catalogue).take(rows)
     for b, buyer in enumerate(buyers):
@@ -183,26 +183,26 @@ def _text_terms(
     language: NDArray[np.int32],
     scale: F32,
 ) -> None:
-    """`gathered` float32 [K, d] are the candidates' vectors, `scale` [K, 1] what makes them of unit norm once
+    """`gathered` float32 [K, d] are the candidates' vectors, `scale` [K] what makes them of unit norm once
     the mean of their `language` [K] is taken out.
     """
-    directions, asked = buyer.directions.T, len(buyer.asked)
-    cosine = gathered @ directions  # [K, Q]
-    cosine -= (space.means @ directions).take(language, axis=0)
+    directions, asked = np.ascontiguousarray(buyer.directions.T), len(buyer.asked)
+    # Candidates last from here on: every step then runs along memory.
+    cosine = np.ascontiguousarray((gathered @ directions).T)  # [Q, K]
+    cosine -= (space.means @ directions).T.take(language, axis=1)
     cosine *= scale
     np.minimum(np.maximum(cosine, ZERO, out=cosine), ONE, out=cosine)
-    out[QUERY_TERMS[list(buyer.asked)]] = cosine[:, :asked].T
+    for q, own in zip(buyer.asked, cosine, strict=False):
+        out[QUERY_TERMS[q]] = own
     if len(buyer.attention):
-        near = cosine[:, asked : asked + len(buyer.attention)]
+        near = cosine[asked : asked + len(buyer.attention)]
         share = near - ONE
         share *= np.float32(1.0 / config.interest.attention_temperature)
         np.exp(share, out=share)
-        # Not a product of BLAS: over so few columns it gains nothing, and some of its kernels raise the flag
-        # "invalid value" for numbers they read beyond the array and throw away.
-        total = np.maximum(np.einsum("ke,e->k", share, buyer.attention), np.float32(1e-30))
+        share *= buyer.attention[:, None]
+        total = np.maximum(share.sum(axis=0), np.float32(1e-30))
         share *= near
-        attended = np.einsum("ke,e->k", share, buyer.attention) / total
-        np.minimum(attended, ONE, out=out[TERM_INDEX["interest_attention"]])
+        np.minimum(share.sum(axis=0) / total, ONE, out=out[TERM_INDEX["interest_attention"]])
 
 
 def _together_terms(

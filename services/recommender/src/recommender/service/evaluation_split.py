@@ -7,50 +7,46 @@ assets one moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.domain.catalogue import Catalogue
-from recommender.domain.profile import Profile, empty_profile
-from recommender.domain.ranking_config import TERMS, RankingConfig, ranking_config_table
-from recommender.domain.ranking_request import RankRequest
+from recommender.domain.ranking_config import RankingConfig, ranking_config_table
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.baselines import Baselines
-from recommender.numeric.behaviour import EventTable, first_engagements, learn_behaviour
-from recommender.numeric.learning import F32, TrainingCases, join_cases, joined, scores_of
+from recommender.numeric.behaviour import EventTable
+from recommender.numeric.learning import joined, scores_of
 from recommender.numeric.ranking_metrics import TOP, MethodResult, rank_of, resampling, summary
-from recommender.numeric.score_terms import score_terms
 from recommender.numeric.selection import top
 from recommender.service.evaluation import OURS, PLAIN, TEXT_BASELINES, Evaluation, Progress, ratios_to_best
 from recommender.service.evaluation_data import Log
-from recommender.service.ranking_inputs import set_scene
-from recommender.service.ranking_learning import choose_shape, with_curves
-from recommender.service.ranking_score import prepare_all
+from recommender.service.ranking_learning import Shape, choose_shape, with_curves
+from recommender.service.split_cases import (
+    SAMPLED,
+    Floats,
+    distinct_pairs,
+    hide,
+    inner_cases,
+    questions_of,
+    rows_of_pairs,
+    timeless,
+    values_of,
+)
 
-SAMPLED = 100
-LEAST_ENGAGEMENTS = 5
-HIDDEN = 0.2
 INNER = 3
-FITTED = 40
-"""So many of the sampled others suffice to fit a blend; all of them judge it."""
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
+SPLITS = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Hidden:
-    """What is asked of one buyer: engaged rows that are known, hidden ones, and who else stands to be
-    ranked.
-    """
+@dataclass(slots=True, eq=False)
+class _Answers:
+    """What was asked and answered, case by case."""
 
-    buyer: int
-    known: Rows
-    weights: Floats
-    hidden: Rows
-    others: tuple[Rows, ...]  # for each hidden row, SAMPLED rows the buyer never engaged with
+    ranks: dict[str, list[float]] = field(default_factory=dict)
+    covered: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    buyers: list[int] = field(default_factory=list)
+    lines: list[dict[str, object]] = field(default_factory=list)
 
 
 def evaluate_split(
@@ -59,30 +55,73 @@ def evaluate_split(
     config: RankingConfig,
     *,
     seed: int = 0,
+    splits: int = SPLITS,
     progress: Progress = lambda _what, _done: None,
 ) -> Evaluation:
-    """Fit on four fifths (its blend on a split inside these), ask the rest. The catalogue needs vectors."""
+    """Fit on four fifths (its blend on a split inside these), ask the rest; `splits` times over, each time
+    another fifth, since one draw is up to .01 off another. The catalogue needs vectors.
+    """
+    answers, shape = _Answers(), None
+    facts: dict[str, object] = {}
+    recalls: dict[str, list[float]] = {}
+    for split in range(splits):
+        before = len(answers.lines)
+        learnt, learning, shape = _one_split(log, kinds, config, seed + split, shape, answers, progress)
+        facts = facts or {"learning": learning, "config": ranking_config_table(learnt)}
+        for name, ranks in answers.ranks.items():
+            hits = np.ceil(np.array(ranks[before:])) <= TOP
+            recalls.setdefault(name, []).append(float(hits.mean()))
+    draws = resampling(np.array(answers.buyers, dtype=np.int64), np.random.default_rng(seed))
+    cold = np.array([int(str(line["engagements_before"])) < 3 for line in answers.lines], dtype=np.bool_)
+    results = {n: MethodResult(n, np.array(r), answers.covered[n]) for n, r in answers.ranks.items()}
+    facts |= {
+        "buyers": len(set(answers.buyers)),
+        "cases": len(answers.lines),
+        "sampled": SAMPLED,
+        "splits": splits,
+        "recall_at_10_by_split": recalls,
+        "ratio_to_best_baseline": ratios_to_best(results, draws),
+        "cold_hits": {
+            n: int((r.ranks[cold] <= TOP).sum())
+            for n, r in results.items()
+            if n in TEXT_BASELINES or n.startswith(OURS)
+        },
+    }
+    rows = [summary(r, draws, {"cold": cold}) for r in results.values()]
+    return Evaluation(rows, answers.lines, facts)
+
+
+def _one_split(
+    log: Log,
+    kinds: SignalKinds,
+    config: RankingConfig,
+    seed: int,
+    shape: Shape | None,
+    answers: _Answers,
+    progress: Progress,
+) -> tuple[RankingConfig, dict[str, object], Shape | None]:
+    """Hide a fifth, learn from the rest and write down what is answered. The blend's `shape`, once found on
+    what one split knows, serves the next ones, too.
+    """
     now = float(log.events.at.max())
-    catalogue = _timeless(log.catalogue, now)
+    catalogue = timeless(log.catalogue, now)
     rng = np.random.default_rng(seed)
-    pairs, weights = _pairs(log, kinds, now)
-    kept, hidden = _split(pairs, rng)
-    learnt, learning = _learn(pairs.rows(kept), weights[kept], catalogue, kinds, config, now, rng, progress)
+    pairs, weights = distinct_pairs(log, kinds, now)
+    kept, hidden = hide(pairs, rng)
+    known = pairs.rows(kept)
+    learnt, learning, shape = _learn(
+        known, weights[kept], catalogue, kinds, config, now, rng, shape, progress
+    )
     baselines = Baselines(
         [c.title for c in catalogue.cards], catalogue.vectors, log.catalogue.published_at, seed
     )
-    known = pairs.rows(kept)
-    rows_of = _rows(catalogue, known)
+    rows_of = rows_of_pairs(catalogue, known)
     baselines.learn(known.buyer, rows_of)
     for row in rows_of:
         baselines.firsts.add(int(row), now)
-    ranks: dict[str, list[float]] = {}
-    covered: dict[str, NDArray[np.bool_]] = {}
-    buyers: list[int] = []
-    lines: list[dict[str, object]] = []
     counts = np.bincount(rows_of, minlength=len(catalogue))
-    questions = list(_questions(pairs, weights, kept, hidden, catalogue, rng))
-    for question, values in _values(catalogue, known, questions, kinds, config, now):
+    questions = list(questions_of(pairs, weights, kept, hidden, catalogue, rng))
+    for question, values in values_of(catalogue, known, questions, kinds, config, now):
         scores = {
             OURS: scores_of(values, learnt.curves, learnt.weights, learnt.unproven_curves),
             PLAIN: scores_of(values, config.curves, config.weights, config.unproven_curves),
@@ -96,12 +135,12 @@ def evaluate_split(
             own = {}
             for name, score in scores.items():
                 own[name] = rank_of(score[rows], len(rows) - 1)
-                ranks.setdefault(name, []).append(own[name])
-                covered.setdefault(name, np.zeros(len(catalogue), dtype=np.bool_))[
+                answers.ranks.setdefault(name, []).append(own[name])
+                answers.covered.setdefault(name, np.zeros(len(catalogue), dtype=np.bool_))[
                     rows[top(score[rows], TOP)]
                 ] = True
-            buyers.append(question.buyer)
-            lines.append(
+            answers.buyers.append(question.buyer)
+            answers.lines.append(
                 {
                     "buyer": log.buyers[question.buyer],
                     "asset_id": catalogue.cards[int(row)].asset_id,
@@ -109,24 +148,8 @@ def evaluate_split(
                     "ranks": own,
                 }
             )
-        progress("random", len(lines))
-    draws = resampling(np.array(buyers, dtype=np.int64), np.random.default_rng(seed))
-    cold = np.array([int(str(line["engagements_before"])) < 3 for line in lines], dtype=np.bool_)
-    results = {n: MethodResult(n, np.array(r), covered[n]) for n, r in ranks.items()}
-    facts: dict[str, object] = {
-        "buyers": len(set(buyers)),
-        "cases": len(lines),
-        "sampled": SAMPLED,
-        "ratio_to_best_baseline": ratios_to_best(results, draws),
-        "cold_hits": {
-            n: int((r.ranks[cold] <= TOP).sum())
-            for n, r in results.items()
-            if n in TEXT_BASELINES or n.startswith(OURS)
-        },
-        "learning": learning,
-        "config": ranking_config_table(learnt),
-    }
-    return Evaluation([summary(r, draws, {"cold": cold}) for r in results.values()], lines, facts)
+        progress("random", len(answers.lines))
+    return learnt, learning, shape
 
 
 def _learn(
@@ -137,140 +160,19 @@ def _learn(
     config: RankingConfig,
     now: float,
     rng: np.random.Generator,
+    shape: Shape | None,
     progress: Progress,
-) -> tuple[RankingConfig, dict[str, object]]:
+) -> tuple[RankingConfig, dict[str, object], Shape | None]:
     """A blend from what is known alone: a fifth of it hidden INNER times over, each time another; every
-    fourth buyer's questions decide on the blend's shape.
+    fourth buyer's questions decide on the blend's shape, unless it is given.
     """
-    early, late = _cases(pairs, weights, catalogue, kinds, config, now, rng, INNER, progress)
-    choice = choose_shape(early, late, config, progress)
-    if not choice.beats_plain:
-        return config, choice.report
+    early, late = inner_cases(pairs, weights, catalogue, kinds, config, now, rng, INNER, progress)
+    report: dict[str, object] = {}
+    if shape is None:
+        choice = choose_shape(early, late, config, progress)
+        report = choice.report
+        if not choice.beats_plain:
+            return config, report, None
+        shape = choice.shape
     both = joined([early, late])
-    return with_curves(config, choice.shape.fit(both), both, "learnt-random"), choice.report
-
-
-def split_cases(
-    log: Log, kinds: SignalKinds, config: RankingConfig, *, seed: int = 0, times: int = 1
-) -> tuple[TrainingCases, TrainingCases]:
-    """Cases of the random split, (three quarters of the buyers, the others), from all of a log."""
-    now = float(log.events.at.max())
-    pairs, weights = _pairs(log, kinds, now)
-    rng = np.random.default_rng(seed)
-    return _cases(pairs, weights, _timeless(log.catalogue, now), kinds, config, now, rng, times)
-
-
-def _cases(
-    pairs: EventTable,
-    weights: Floats,
-    catalogue: Catalogue,
-    kinds: SignalKinds,
-    config: RankingConfig,
-    now: float,
-    rng: np.random.Generator,
-    times: int,
-    progress: Progress = lambda _what, _done: None,
-) -> tuple[TrainingCases, TrainingCases]:
-    parts: tuple[list[tuple[F32, int]], list[tuple[F32, int]]] = ([], [])
-    for _ in range(times):
-        kept, hidden = _split(pairs, rng)
-        asked = list(_questions(pairs, weights, kept, hidden, catalogue, rng))
-        for question, values in _values(catalogue, pairs.rows(kept), asked, kinds, config, now):
-            judges = question.buyer % 4 == 0
-            own = parts[judges]
-            for row, others in zip(question.hidden, question.others, strict=True):
-                rows = np.append(others if judges else others[:FITTED], row)
-                own.append((values[:, rows].astype(np.float32), len(rows) - 1))
-            progress("learn", len(parts[0]) + len(parts[1]))
-    return join_cases(parts[0]), join_cases(parts[1])
-
-
-def _timeless(catalogue: Catalogue, now: float) -> Catalogue:
-    same = np.full(len(catalogue), now)
-    return replace(catalogue, published_at=same, publish_at=same)
-
-
-def _pairs(log: Log, kinds: SignalKinds, now: float) -> tuple[EventTable, Floats]:
-    """Distinct pairs of buyer and asset with what they weigh, of buyers with enough of them, all at one
-    moment.
-    """
-    firsts, weights = first_engagements(log.events, kinds, now)
-    listed = np.array([name in log.catalogue.row_of for name in firsts.names])[firsts.asset]
-    many = np.bincount(firsts.buyer[listed], minlength=int(firsts.buyer.max()) + 1) >= LEAST_ENGAGEMENTS
-    chosen = np.flatnonzero(listed & many[firsts.buyer])
-    table = firsts.rows(chosen)
-    view = np.full(len(chosen), kinds.index("view"), dtype=np.int16)
-    return EventTable(
-        table.buyer, table.asset, table.names, np.full(len(chosen), now), view, table.weight
-    ), weights[chosen]
-
-
-def _split(pairs: EventTable, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Positions kept and hidden: of each buyer's pairs a fifth, rounded, by chance."""
-    order = np.lexsort((rng.random(len(pairs)), pairs.buyer))
-    buyer = pairs.buyer[order]
-    start = np.searchsorted(buyer, buyer, side="left")
-    count = np.searchsorted(buyer, buyer, side="right") - start
-    hidden = np.arange(len(order)) - start < np.round(HIDDEN * count)
-    return np.sort(order[~hidden]), np.sort(order[hidden])
-
-
-def _rows(catalogue: Catalogue, pairs: EventTable) -> Rows:
-    return np.array([catalogue.row_of.get(n, -1) for n in pairs.names], dtype=np.int64)[pairs.asset]
-
-
-def _questions(
-    pairs: EventTable,
-    weights: Floats,
-    kept: Rows,
-    hidden: Rows,
-    catalogue: Catalogue,
-    rng: np.random.Generator,
-) -> Iterator[_Hidden]:
-    rows = _rows(catalogue, pairs)
-    for buyer in np.unique(pairs.buyer[hidden]):
-        mine = np.flatnonzero(pairs.buyer == buyer)
-        never = np.setdiff1d(np.arange(len(catalogue)), rows[mine])
-        own, asked = np.intersect1d(mine, kept), np.intersect1d(mine, hidden)
-        others = tuple(rng.choice(never, min(SAMPLED, len(never)), replace=False) for _ in asked)
-        yield _Hidden(int(buyer), rows[own], weights[own], rows[asked], others)
-
-
-def _values(
-    catalogue: Catalogue,
-    known: EventTable,
-    questions: list[_Hidden],
-    kinds: SignalKinds,
-    config: RankingConfig,
-    now: float,
-) -> Iterator[tuple[_Hidden, Floats]]:
-    """For each buyer the terms [T, N] of every asset, by the serving code."""
-    behaviour = learn_behaviour(known, kinds, now, config, catalogue=catalogue)
-    every = np.arange(len(catalogue), dtype=np.int64)
-    scene = set_scene(catalogue, behaviour, config, now)
-    for question in questions:
-        profile = _profile(catalogue, question, now)
-        (prepared,) = prepare_all(scene, [RankRequest(profile=profile)])
-        values = score_terms(
-            catalogue, scene.space, scene.tags, behaviour, config, [prepared.inputs], every[None], now
-        )
-        yield question, _without_time(values[:, 0])
-
-
-def _profile(catalogue: Catalogue, question: _Hidden, now: float) -> Profile:
-    order = np.argsort([catalogue.cards[int(r)].asset_id for r in question.known])
-    ids = tuple(catalogue.cards[int(question.known[i])].asset_id for i in order)
-    same = np.full(len(ids), now)
-    return replace(
-        empty_profile(),
-        asset_ids=ids,
-        weights=np.minimum(8.0, question.weights[order]),
-        first_at=same,
-        last_at=same,
-    )
-
-
-def _without_time(values: Floats) -> Floats:
-    for term in ("fresh_day", "fresh_month", "newness", "just_read", "since_last_visit"):
-        values[TERMS.index(term)] = 0.0
-    return values
+    return with_curves(config, shape.fit(both), both, "learnt-random"), report, shape

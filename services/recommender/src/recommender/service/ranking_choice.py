@@ -13,8 +13,8 @@ from recommender.domain.ranking_config import TERMS, RankingConfig
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.learning import Floats, TrainingCases, fit_curves, ndcg_of, scores_of
 from recommender.service.evaluation_data import Log, before
-from recommender.service.evaluation_split import split_cases
 from recommender.service.ranking_learning import LearningPlan, gather_cases, part_of
+from recommender.service.split_cases import split_cases
 
 RIDGE = 30.0
 SHARES = (0.0, 0.5, 0.8, 1.0)
