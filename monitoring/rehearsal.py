@@ -170,6 +170,8 @@ def main() -> int:
                     own.mkdir()
                     told = rehearse(stack, drill, own)
                     all_told.append(told)
+                    if given.write is not None:
+                        _write(given.write, told)
                     _say(f"{'passed' if told.passed else 'FAILED'}  {drill.title}: {told.at}")
     except (ToolMissing, NotReady) as error:
         _say(str(error))
@@ -178,12 +180,14 @@ def main() -> int:
         _say("Stopped.")
         return 130
     _say(table(all_told))
-    if given.write is not None:
-        head, _, rest = given.write.read_text(encoding="utf-8").partition(BEGIN)
-        before, _, tail = rest.partition(END)
-        text = f"{head}{BEGIN}\n{table(all_told, before)}\n{END}{tail}"
-        given.write.write_text(text, encoding="utf-8")
     return 0 if all(told.passed for told in all_told) else 1
+
+
+def _write(page: Path, told: Told) -> None:
+    """At once: what breaks off later leaves what was seen."""
+    head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    before, _, tail = rest.partition(END)
+    page.write_text(f"{head}{BEGIN}\n{table([told], before)}\n{END}{tail}", encoding="utf-8")
 
 
 def _say(text: str) -> None:

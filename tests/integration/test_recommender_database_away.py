@@ -6,13 +6,16 @@ import contextlib
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
+from recommender.service.database_pulse import PATIENCE_SECONDS, DatabasePulse
 from recommender_rig import Rig, RigMaker, code
+from servicekit.database import create_engine
 
 
 class DatabaseProxy:
@@ -28,6 +31,8 @@ class DatabaseProxy:
         self._port = self._listener.getsockname()[1]
         self._inside: set[socket.socket] = set()
         self.is_open = True
+        self._passes = threading.Event()
+        self._passes.set()
         self.url = str(
             parts.set(host="127.0.0.1", port=self._port, query={}).render_as_string(hide_password=False)
         )
@@ -39,8 +44,13 @@ class DatabaseProxy:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
+    def hang(self) -> None:
+        """Whoever is inside stays, and nothing comes through until it opens."""
+        self._passes.clear()
+
     def open(self) -> None:
         self.is_open = True
+        self._passes.set()
 
     def close(self) -> None:
         self.shut()
@@ -66,6 +76,7 @@ class DatabaseProxy:
         with contextlib.suppress(OSError):
             while True:
                 for ready in select.select(list(pair), [], [])[0]:
+                    self._passes.wait()
                     data = ready.recv(65_536)
                     if not data:
                         raise ConnectionError
@@ -103,6 +114,7 @@ def test_recommendations_are_answered_from_memory_and_say_so(rig: Rig, proxy: Da
     assert found is not None
     assert found["meta"]["degraded"] is True
     assert len(found["items"]) == 3
+    rig.parts["pulse"].step()
     assert rig.client.get("/readyz").status_code == 200
     assert rig.client.get("/readyz").json["parts"]["database"]["ready"] is False  # type: ignore[index]
 
@@ -137,8 +149,33 @@ def test_it_recovers_without_a_restart(rig: Rig, proxy: DatabaseProxy) -> None:
 
 def test_nobody_is_paged_for_the_database_while_the_catalogue_is_loaded(make_recommender: RigMaker) -> None:
     """Nothing has asked the database since the start: it is there until it is found away."""
-    registry: CollectorRegistry = make_recommender().app.extensions["metrics"].registry
-    assert registry.get_sample_value("foreword_recommender_database_up") == 1
+    assert _up(make_recommender()) == 1
+
+
+def test_a_database_that_hangs_is_found_away_and_holds_up_no_probe(rig: Rig, proxy: DatabaseProxy) -> None:
+    """Kubernetes waits a second for `/readyz`, and would take every replica out of service."""
+    now = [0.0]
+    pulse = DatabasePulse(create_engine(proxy.url, pool_size=1, application_name="tests"), lambda: now[0])
+    pulse.step()
+    proxy.hang()
+    asking = threading.Thread(target=pulse.step, daemon=True)
+    asking.start()
+    began = time.monotonic()
+    assert rig.client.get("/readyz").status_code == 200
+    assert time.monotonic() - began < 1.0
+    now[0] = PATIENCE_SECONDS
+    assert pulse.trouble == "", "a question may take a moment"
+    now[0] += 0.1
+    assert pulse.trouble == "NoAnswer"
+    proxy.open()
+    asking.join(10)
+    assert pulse.trouble == ""
+    pulse.close()
+
+
+def _up(rig: Rig) -> float | None:
+    registry: CollectorRegistry = rig.app.extensions["metrics"].registry
+    return registry.get_sample_value("foreword_recommender_database_up")
 
 
 def test_connections_that_the_server_ended_cost_at_most_one_answer(rig: Rig) -> None:

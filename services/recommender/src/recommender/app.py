@@ -40,6 +40,7 @@ from recommender.service.canary import Canary
 from recommender.service.census import Census
 from recommender.service.clock import Clock, system_clock
 from recommender.service.coverage import CoverageService
+from recommender.service.database_pulse import DatabasePulse
 from recommender.service.email_slots import EmailSlotService
 from recommender.service.encoding import AssetEncoder
 from recommender.service.erasure import ErasureService
@@ -81,9 +82,11 @@ _IMPORT_BYTES = 64 * 1024**3
 _AGENT_CHARACTERS = 500
 _WEBHOOK_SECONDS = 1.0
 _CANARY_SECONDS = 30.0
+_PULSE_SECONDS = 2.0
 _REMEMBER_SECONDS = 1.0
 _START_AGAIN_SECONDS = 1.0
 _CANARY_SECONDS = 30.0
+_PULSE_SECONDS = 2.0
 
 
 def create_app(
@@ -112,8 +115,12 @@ def create_app(
     require_known_schema(engine)
     meters = RecommenderMeters(metrics, kinds.names)
     database.observe_pool(engine, meters.database_connections, meters.database_connections_limit)
-    # It has just told its schema. A large catalogue is loaded for minutes before the loop that asks begins.
-    meters.database_up.set(1)
+    pulse = DatabasePulse(
+        database.create_engine(
+            settings.database_url, pool_size=1, application_name="foreword-recommender-pulse"
+        )
+    )
+    meters.database_up.set_function(lambda: 0.0 if pulse.trouble else 1.0)
 
     breaker = CircuitBreaker(threshold=3, cooldown_seconds=1.0, clock=time.monotonic)
     upstream = ServiceClient("embedder", settings.embedder_url, timeout_seconds=30.0, breaker=breaker)
@@ -180,7 +187,7 @@ def create_app(
             pass
 
     folding = loop("fold", fold_all, settings.fold_seconds)
-    following = loop("follow", lambda: _follow(replica, meters), settings.follow_seconds)
+    following = loop("follow", replica.catch_up, settings.follow_seconds)
     loops = [
         folding,
         following,
@@ -279,7 +286,7 @@ def create_app(
         app,
         {
             "catalogue": lambda: health.PartStatus(replica.loaded, "loading" if not replica.loaded else ""),
-            "database": lambda: _database_status(engine),
+            "database": lambda: _database_status(pulse),
             "embedder": lambda: health.PartStatus(not breaker.is_open, required=False),
         },
     )
@@ -296,13 +303,14 @@ def create_app(
             calibrations.refresh()
         except Exception as error:  # noqa: BLE001 - nobody else would try again
             meters.loop_failures.labels("start").inc()
-            if isinstance(error, sa.exc.SQLAlchemyError):
-                meters.database_up.set(0)
             logs.get("recommender").warning("start_put_off", error=kinds_of(error))
             return False
         return True
 
+    beating = loop("pulse", pulse.step, _PULSE_SECONDS)
+
     def start() -> None:
+        beating.start()  # a large catalogue is loaded for minutes
         while not load():
             if closing.wait(_START_AGAIN_SECONDS):
                 return
@@ -313,16 +321,18 @@ def create_app(
     def close() -> None:
         closing.set()
         listener.stop()
-        for one in loops:
+        for one in (beating, *loops):
             one.stop()
         _write_down(answers_log)
         sandbox.close()
+        pulse.close()
         engine.dispose()
 
     app.extensions["admission"] = admission_rules.RULES
     app.extensions["close"] = close
     app.extensions["parts"] = {
         "engine": engine,
+        "pulse": pulse,
         "replica": replica,
         "building": building,
         "reconciler": reconciler,
@@ -371,24 +381,9 @@ def _limit_bodies(app: Flask, max_body_bytes: int) -> None:
             request.max_content_length = max_body_bytes
 
 
-def _database_status(engine: sa.Engine) -> health.PartStatus:
-    """Reported, not required: answers are made from memory while the database is away."""
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1")
-    except sa.exc.SQLAlchemyError as error:
-        return health.PartStatus(False, type(error).__name__, required=False)
-    return health.PartStatus(True, required=False)
-
-
-def _follow(replica: CatalogueReplica, meters: RecommenderMeters) -> None:
-    """The loop that asks the database most often also says whether it is there."""
-    try:
-        replica.catch_up()
-    except sa.exc.SQLAlchemyError:
-        meters.database_up.set(0)
-        raise
-    meters.database_up.set(1)
+def _database_status(pulse: DatabasePulse) -> health.PartStatus:
+    """Reported, not required, and never waited for: answers are made from memory while it is away."""
+    return health.PartStatus(not pulse.trouble, pulse.trouble, required=False)
 
 
 def _observe_catalogue(meters: CatalogueMeters, replica: CatalogueReplica) -> None:

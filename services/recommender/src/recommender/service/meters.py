@@ -45,6 +45,7 @@ LOOPS = (
     "standings",
     "calibration",
     "index",
+    "pulse",
     "start",
 )
 _SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -317,7 +318,8 @@ class RecommenderMeters:
             [Label("upstream", ("embedder",))],
         )
         self.database_up: Gauge = metrics.gauge(
-            "database_up", "1 if the database answered when last asked, every few seconds."
+            "database_up",
+            "1 if the database answered when last asked, every few seconds; 0 too while it hangs.",
         )
         self.database_connections: Gauge = metrics.gauge(
             "database_connections_in_use", "Database connections that a request or loop holds."
