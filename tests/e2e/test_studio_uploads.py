@@ -100,13 +100,17 @@ def test_thirty_files_are_read_and_three_say_in_words_why_not(
 
 def test_a_near_duplicate_is_pointed_out(studio: Studio, api: Api, tmp_path: Path) -> None:
     text = "Penguins keep their eggs warm on their feet while storms howl over the ice of the far south. " * 4
-    assert api.put_asset("studio-original", title="The veto list", body=text).status in (200, 201)
+    assert api.put_asset("studio-original", title="The veto list", body=text, topics=["storms"]).status in (
+        200,
+        201,
+    )
     (tmp_path / "studio-copy.md").write_text(f"# The veto list\n\n{text}\n")
     page = studio.open("/upload")
     page.locator("input[type=file]").set_input_files(tmp_path / "studio-copy.md")
     expect(page.locator(".file")).to_contain_text(
         "Very like what is there already: The veto list", timeout=60_000
     )
+    expect(page.locator(".file").get_by_label("Topics")).to_have_value("storms")  # read out of the text
 
 
 def test_hostile_text_stays_text_everywhere(studio: Studio, api: Api, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from gateway.studio.members import valid_email, valid_password
 from gateway.studio.placement_form import rows_of, rules_of
 from gateway.studio.roles import Role
 from gateway.studio.score_words import score_rows
+from gateway.studio.topic_reading import topics_in
 from servicekit.errors import BadRequest, Unprocessable
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -202,6 +203,13 @@ def test_a_score_is_told_in_words_without_what_does_not_matter() -> None:
         {"fatigue": -0.5, "stage_fit": 1.416, "fresh_day": 2.7e-158, "diversity": -0.0, "new_one": 0.3}
     )
     assert told == [("fits their buying stage", 1.42), ("new one", 0.3), ("shown often, not followed", -0.5)]
+
+
+def test_topics_of_the_library_are_read_out_of_a_text() -> None:
+    known = [["cold-chain", 9], ["alarms", 4], ["audit", 2], ["GDP", 1], ["x", 1], ["chain", 1]]
+    text = "The Cold Chain breaks at night. Alarms nobody hears; alarms that cry wolf. One audit, one chain."
+    assert topics_in("What GDP asks", text, known) == ["GDP", "alarms", "chain", "cold-chain"]
+    assert topics_in("", "alarmist gdpr", known) == []
 
 
 def test_goals_carry_their_unit() -> None:

@@ -9,7 +9,9 @@ from gateway.studio.catalogue import Document
 from gateway.studio.desk import Desk, go
 from gateway.studio.drafted_rows import as_drafts
 from gateway.studio.editing import WRITTEN, Editing, fields_of, read_tags
+from gateway.studio.library_filters import MOST_TAGS
 from gateway.studio.roles import Role, needs
+from gateway.studio.topic_reading import topics_in
 from gateway.studio.web_sources import WebFile
 from servicekit.errors import BadRequest, Conflict, ForewordError, NotFound, Unavailable, Unprocessable
 from servicekit.wire import json_response
@@ -119,7 +121,7 @@ def blueprint(desk: Desk) -> Blueprint:
         return render_template(
             "upload_row.html",
             asset=asset,
-            form=_tagged(asset),
+            form=_offered(asset),
             problem="",
             name=name,
             warnings=row.get("warnings", []),
@@ -128,13 +130,25 @@ def blueprint(desk: Desk) -> Blueprint:
             replaced=entry,
         )
 
-    def _tagged(asset: Document) -> Document | None:
-        """The form with the tags of the gap that the upload is to close, to be saved with the rest."""
-        gap = {"personas": request.form.get("persona", ""), "topics": request.form.get("topic", "")}
-        wanted = {name: read_tags(text[:200]) for name, text in gap.items() if text.strip()}
-        return {
-            name: ", ".join(dict.fromkeys([*asset[name], *tags])) for name, tags in wanted.items()
-        } or None
+    def _offered(asset: Document) -> dict[str, str]:
+        """Tags in the form, to be saved with the rest: topics that the text names, and those of the gap that
+        the upload is to close.
+        """
+        topics = asset["topics"] or _named(asset)
+        gap = {name: read_tags(request.form.get(name, "")[:200]) for name in ("persona", "topic")}
+        offered = {
+            "topics": list(dict.fromkeys([*topics, *gap["topic"]])),
+            "personas": list(dict.fromkeys([*asset["personas"], *gap["persona"]])),
+        }
+        return {name: ", ".join(tags) for name, tags in offered.items()}
+
+    def _named(asset: Document) -> list[str]:
+        try:
+            known = desk.catalogue.tags(MOST_TAGS)["topics"]
+        except (ForewordError, KeyError):
+            return []  # the file is stored: nobody should miss it for want of an offer
+        text = f"{asset.get('summary') or ''} {asset.get('body') or ''}"
+        return topics_in(asset["title"], text, known)
 
     def _send(name: str, data: bytes, media_type: str, url: str | None, *, replace: bool) -> Document:
         return desk.catalogue.upload(
