@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, flash, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.studio.desk import Desk, go, is_step
+from gateway.studio.desk import Desk, is_step
 from gateway.studio.editing import Editing
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError, Unprocessable
@@ -49,15 +49,8 @@ def blueprint(desk: Desk) -> Blueprint:
         if is_step():
             return _step(numbers)
         done, problem = _undo(numbers)
-        if problem:
-            return go("library.page", f"{done:,} of {len(numbers):,} taken back. {problem}", "problem")
-        if len(numbers) > 1:
-            return go("library.page", f"{done:,} changes taken back.")
-        entry = desk.audit.find(numbers[0])
-        if entry.subject_kind == "person":
-            return go("people.page", "Taken back.")
-        to = "placements.one" if entry.subject_kind == "placement" else "asset.page"
-        return go(to, "Taken back.", id=entry.subject_id)
+        to = _told(numbers, done, problem)
+        return redirect(to, 303)
 
     def _step(numbers: list[int]) -> AnyResponse:
         """A few of them, and how far that is; after the last the page is told where to go."""
@@ -67,11 +60,22 @@ def blueprint(desk: Desk) -> Blueprint:
         done, problem = done + undone, problem or request.form.get("problem", "")[:300]
         if next_ < len(numbers):
             return json_response({"next": next_, "of": len(numbers), "done": done, "problem": problem})
+        return json_response({"to": _told(numbers, done, problem)})
+
+    def _told(numbers: list[int], done: int, problem: str) -> str:
+        """What was taken back, for the next page to say. → its address: where the change was made."""
         if problem:
             flash(f"{done:,} of {len(numbers):,} taken back. {problem}", "problem")
-        else:
+            return url_for("library.page")
+        if len(numbers) > 1:
             flash(f"{done:,} changes taken back.", "done")
-        return json_response({"to": url_for("library.page")})
+            return url_for("library.page")
+        flash("Taken back.", "done")
+        entry = desk.audit.find(numbers[0])
+        if entry.subject_kind == "person":
+            return url_for("people.page")
+        page = "placements.one" if entry.subject_kind == "placement" else "asset.page"
+        return url_for(page, id=entry.subject_id)
 
     def _undo(numbers: list[int]) -> tuple[int, str]:
         done, problem = 0, ""

@@ -106,11 +106,14 @@
     try { window.location.assign((await step(form.dataset.many, rest)).to); } catch (error) { work.end(); toast(error.message); }
   };
   const inSteps = async (form) => {
-    const work = working(form.dataset.steps);
+    let work = null;
     let at = { next: 0, of: 0, done: 0, problem: "" };
     try {
-      while (!at.to && !work.stopped) {
-        work.at(at.next, at.of);
+      while (!at.to && !work?.stopped) {
+        if (at.of) {
+          work = work || working(form.dataset.steps); // what is done at once shows no bar
+          work.at(at.next, at.of);
+        }
         const body = new FormData(form);
         body.append("from", at.next);
         body.append("done", at.done);
@@ -120,7 +123,7 @@
       if (at.to) { window.location.assign(at.to); return; }
       work.end();
       toast("Stopped: " + at.done.toLocaleString("en") + " of " + at.of.toLocaleString("en") + " taken back. The button beside it, or the audit log, takes back the rest.");
-    } catch (error) { work.end(); toast(error.message); }
+    } catch (error) { work?.end(); toast(error.message); }
   };
   document.addEventListener("submit", (event) => {
     const form = event.target;
