@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 ALL_STAGES = ("unknown", "awareness", "nurture", "consideration", "decision", "customer", "renewal")
 _WIDTH, _HEIGHT = 720, 200
-_LEFT, _BOTTOM, _TOP = 40, 24, 8
+_LEFT, _BOTTOM, _TOP = 66, 26, 8
 
 
 def stage_track(distribution: Mapping[str, float] | None) -> Markup:
@@ -59,8 +59,10 @@ def stages_over_time(points: Sequence[tuple[datetime, Mapping[str, float]]]) -> 
                 )
         if position % max(1, len(points) // 6) == 0:
             last = position == len(points) - 1  # centred, it would be cut off at the edge
+            every_other = len(points) - 1 - position  # on a phone there is room for half of them
+            kind = "axis" if every_other // max(1, len(points) // 6) % 2 == 0 else "axis spare"
             out.append(
-                f'<text class="axis" x="{x + step * (0.8 if last else 0.4):.1f}" y="{_HEIGHT - 6}" '
+                f'<text class="{kind}" x="{x + step * (0.8 if last else 0.4):.1f}" y="{_HEIGHT - 6}" '
                 f'text-anchor="{"end" if last else "middle"}">'
                 f"{at:%b %Y}</text>"
             )
