@@ -148,4 +148,4 @@ def make_events(catalogue: Catalogue, buyers: int = 80, per_buyer: int = 12, see
 
 
 def make_behaviour(catalogue: Catalogue, **changes: int) -> Behaviour:
-    return learn_behaviour(make_events(catalogue, **changes), KINDS, NOW)
+    return learn_behaviour(make_events(catalogue, **changes), KINDS, NOW, catalogue=catalogue)
