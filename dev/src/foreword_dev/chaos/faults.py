@@ -261,11 +261,11 @@ def _cut(cut: Callable[[], int]) -> None:
 
 _COLUMNS = """
 SELECT table_schema, table_name, column_name, data_type, is_nullable FROM information_schema.columns
-WHERE table_schema IN ('recommender', 'gateway') AND table_name !~ '_[0-9]{4}_?[0-9]{2}$' ORDER BY 1, 2, 3
+WHERE table_schema IN ('recommender', 'gateway') AND table_name !~ '_y[0-9]{4}m[0-9]{2}$' ORDER BY 1, 2, 3
 """
 _INDEXES = """
 SELECT schemaname, tablename, indexname, indexdef, '' FROM pg_indexes
-WHERE schemaname IN ('recommender', 'gateway') AND tablename !~ '_[0-9]{4}_?[0-9]{2}$' ORDER BY 1, 2, 3
+WHERE schemaname IN ('recommender', 'gateway') AND tablename !~ '_y[0-9]{4}m[0-9]{2}$' ORDER BY 1, 2, 3
 """
 
 

@@ -32,8 +32,14 @@ def report(outcome: Outcome) -> str:
         "|---|---:|",
         *(f"| {_title(name)} | {times} |" for name, times in sorted(faults.done.items())),
     ]
-    if outcome.ledger.surprises:
-        lines += ["", "Surprises of the load:", *(f"- {one}" for one in outcome.ledger.surprises[:10])]
+    amiss = (
+        ("Surprises of the load", outcome.ledger.surprises),
+        ("Broken migrations", faults.broken_migrations),
+        ("Blank or wrong answers", outcome.wrong),
+    )
+    for what, found in amiss:
+        if found:
+            lines += ["", f"{what}:", *(f"- {one}" for one in found[:10])]
     return "\n".join(lines)
 
 

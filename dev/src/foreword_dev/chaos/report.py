@@ -65,6 +65,7 @@ class Outcome:
             self.verdict.clean
             and self.availability >= AVAILABILITY
             and not self.wrong
+            and not self.ledger.surprises
             and not self.faults.broken_migrations
             and self.left <= MOST_LEFTOVERS
         )

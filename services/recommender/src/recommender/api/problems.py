@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from flask import Flask, Response
+from flask import Flask, Response, request
 from psycopg.errors import QueryCanceled
 
 from recommender.domain import errors as domain
 from servicekit import errors, logs
+from servicekit.crash_text import kinds
 from servicekit.flask_app import problem_response
 
-# What SQLAlchemy raises when the database does not answer, or drops the connection.
-DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+# What SQLAlchemy raises when the database does not answer, drops the connection or the transaction, or is in
+# trouble itself.
+DATABASE_AWAY = (
+    sa.exc.OperationalError,
+    sa.exc.InterfaceError,
+    sa.exc.InternalError,
+    sa.exc.TimeoutError,
+    sa.exc.PendingRollbackError,
+)
 
 
 def database_away() -> errors.Unavailable:
@@ -73,8 +81,18 @@ def init_app(app: Flask) -> None:
             log.warning("question_given_up")
             told = "The database took too long to answer this; nothing was changed. Ask for fewer days."
             return problem_response(errors.Unavailable(told, code="took_too_long"))
-        log.warning("database_away", error=type(error).__name__)
+        log.warning("database_away", error=kinds(error))
         return problem_response(database_away())
 
     for kind in DATABASE_AWAY:
         app.register_error_handler(kind, database)
+
+    @app.errorhandler(sa.exc.DatabaseError)
+    def broken_off(error: sa.exc.DatabaseError) -> Response:
+        """An answer that was cut in the middle has no kind of its own; all others here are our mistakes."""
+        if type(error) is sa.exc.DatabaseError or error.connection_invalidated:
+            return database(error)
+        log.error("request_crashed", exc_info=error, path=str(request.url_rule))
+        return problem_response(
+            errors.Internal("Something went wrong here. The request id finds it in the logs.")
+        )
