@@ -112,7 +112,7 @@ def _lines(axis: Axes, panel: Drawn) -> None:
     axis.tick_params(labelsize=9)
     axis.yaxis.set_major_locator(MaxNLocator(5))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: worded(value, panel.unit)))
-    axis.xaxis.set_major_locator(MaxNLocator(4))
+    axis.xaxis.set_major_locator(MaxNLocator(4 if panel.spot.width >= 6 else 2))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} min"))
 
 
