@@ -104,6 +104,18 @@ def test_the_way_of_every_edit_into_the_index_is_measured(recommender: Rig) -> N
         assert measured() == before + 1
 
 
+def test_numbers_of_any_size_come_back(recommender: Rig) -> None:
+    numbers = [1e300, -3.276855436303603e206, 5e-324, 2**64 - 1, -(2**63), float(2**70), 0.1]
+    answer = recommender.put("numbers", metadata={"of": {"any": numbers}})
+    assert answer.status_code == 201
+    for found in (
+        answer.json,
+        recommender.client.get(recommender.path("numbers")).json,
+        recommender.client.get("/v1/assets").json["assets"][0],
+    ):
+        assert found["metadata"] == {"of": {"any": numbers}}
+
+
 def test_preconditions(recommender: Rig) -> None:
     etag = recommender.put("a").headers["ETag"]
     assert etag.startswith('"')

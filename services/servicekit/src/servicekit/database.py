@@ -6,6 +6,7 @@ from pathlib import Path
 
 import alembic.command
 import alembic.config
+import orjson
 import sqlalchemy as sa
 from alembic import context
 from alembic.runtime.migration import MigrationContext
@@ -45,6 +46,9 @@ def create_engine(
         pool_recycle=1800,
         # An error's text goes into logs, and the values of a statement are people's ids and what they did.
         hide_parameters=True,
+        # The database hands 1e300 back with all its digits, which Python's own reader takes for an integer that
+        # no answer could hold.
+        json_deserializer=orjson.loads,
         connect_args={
             "application_name": application_name,
             "connect_timeout": connect_timeout_seconds,
