@@ -46,8 +46,7 @@ def create_engine(
         pool_recycle=1800,
         # An error's text goes into logs, and the values of a statement are people's ids and what they did.
         hide_parameters=True,
-        # The database hands 1e300 back with all its digits, which Python's own reader takes for an integer that
-        # no answer could hold.
+        # The database writes 1e300 out in full, and Python's own reader makes an integer of it.
         json_deserializer=orjson.loads,
         connect_args={
             "application_name": application_name,
