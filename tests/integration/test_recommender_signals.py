@@ -32,6 +32,29 @@ def ids_of(rig: Rig, buyer_id: str) -> set[tuple[str, str]]:
     return {(one["kind"], one["id"]) for one in rig.buyer(buyer_id)["ids"]}
 
 
+def test_a_full_disk_is_told_as_a_database_that_is_away_and_what_was_refused_can_be_sent_again(
+    recommender: Rig,
+) -> None:
+    with recommender.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION recommender.full() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full_disk BEFORE INSERT ON recommender.signals "
+            "FOR EACH ROW EXECUTE FUNCTION recommender.full()"
+        )
+    try:
+        assert code(recommender.send(track("m-1") | {"userId": "u"})) == (503, "database_away")
+        assert logged(recommender) == 0
+    finally:
+        with recommender.engine.begin() as connection:
+            connection.exec_driver_sql("DROP TRIGGER full_disk ON recommender.signals")
+            connection.exec_driver_sql("DROP FUNCTION recommender.full")
+    assert recommender.send(track("m-1") | {"userId": "u"}).status_code == 200
+    assert logged(recommender) == 1
+
+
 def test_every_kind_of_call(recommender: Rig) -> None:
     recommender.put("a")
     calls: dict[str, Event] = {

@@ -224,7 +224,10 @@ def test_a_language_that_a_buyer_does_not_read_gives_way_to_theirs() -> None:
     assert [stated[asset] for asset in ("german", "english", "unsaid")] == [loss, 0.0, 0.0]
     assert terms("en", "read0", "read1")["german"] == 0.0, "who reads it is shown it, whatever the form said"
     assert terms(None, "read0")["german"] == 0.0, "what somebody has not read yet they may read"
-    assert ids(ask(RankRequest(language="en", count=3), catalogue=firm))[-1] != "german"
+    strict = replace(STILL, other_language=replace(STILL.other_language, penalty=50.0))
+    answer = ask(RankRequest(language="en", count=len(cards)), config=strict, catalogue=firm)
+    german = {card.asset_id for card in firm.cards if card.language == "de"}
+    assert set(ids(answer)[-len(german) :]) == german
 
 
 def test_what_does_not_age_gains_little_by_being_new() -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import attrgetter
 
-import psycopg
 import sqlalchemy as sa
 
 from recommender.domain.answers import AnswerRecord
+from recommender.store.copying import copying
 
 _NAMES = tuple(f.name for f in fields(AnswerRecord))
 _COLUMNS = ", ".join(_NAMES)
@@ -26,8 +26,7 @@ def append(connection: sa.Connection, records: Sequence[AnswerRecord]) -> None:
         return
     living = _hold(connection, sorted({r.identity_id for r in records if r.identity_id is not None}))
     kept = [r if r.identity_id is None or r.identity_id in living else _nobodys(r) for r in records]
-    cursor: psycopg.Cursor[tuple[object, ...]] = connection.connection.cursor()  # type: ignore[assignment]
-    with cursor, cursor.copy(f"COPY recommender.recommendation_log ({_COLUMNS}) FROM STDIN") as copy:
+    with copying(connection, f"recommender.recommendation_log ({_COLUMNS})") as copy:
         for record in kept:
             copy.write_row([list(v) if isinstance(v, tuple) else v for v in _VALUES(record)])
 

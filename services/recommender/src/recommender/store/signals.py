@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-import psycopg
 import psycopg.errors
 import sqlalchemy as sa
 
@@ -16,6 +15,7 @@ from recommender.domain.events import OUTCOMES, Event
 from recommender.domain.identities import Identity, merge_traits
 from recommender.store import claims, identities, identity_facts
 from recommender.store.assets import asset_ids_by_url
+from recommender.store.copying import copying
 
 # Of a hundred ids the savepoint's trips to the database cost what COPY saves.
 _MANY = 400
@@ -156,7 +156,9 @@ def _take_new(connection: sa.Connection, events: Sequence[Event]) -> bool:
             "recommender.signal_keys (message_key, received_at)",
             at.join(sorted(event.message_key for event in events)) + at,
         )
-    except psycopg.errors.UniqueViolation:
+    except sa.exc.IntegrityError as error:
+        if not isinstance(error.orig, psycopg.errors.UniqueViolation):
+            raise
         savepoint.rollback()
         return False
     savepoint.commit()
@@ -164,8 +166,7 @@ def _take_new(connection: sa.Connection, events: Sequence[Event]) -> bool:
 
 
 def _copy(connection: sa.Connection, target: str, rows: str) -> None:
-    cursor: psycopg.Cursor[tuple[object, ...]] = connection.connection.cursor()  # type: ignore[assignment]
-    with cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+    with copying(connection, target) as copy:
         copy.write(rows)
 
 

@@ -1,0 +1,36 @@
+"""COPY on SQLAlchemy's connection: what goes wrong in it is raised as for any other statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import sqlalchemy as sa
+
+
+@contextmanager
+def copying(connection: sa.Connection, target: str) -> Iterator[psycopg.Copy]:
+    """Rows are written into `target`, a table with its columns, and are there when the block ends.
+
+    Raises SQLAlchemy's errors: COPY is the driver's own, whose errors nobody who asks for a database's looks for,
+    and a connection that died in it must not go back into the pool.
+    """
+    driver: psycopg.Connection[tuple[object, ...]] = connection.connection.driver_connection  # type: ignore[assignment]
+    statement = f"COPY {target} FROM STDIN"
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            yield copy
+    except psycopg.Error as error:
+        gone = driver.closed or driver.broken
+        if gone:
+            connection.invalidate(error)
+        raise sa.exc.DBAPIError.instance(
+            statement,
+            None,
+            error,
+            psycopg.Error,
+            hide_parameters=True,
+            connection_invalidated=gone,
+            dialect=connection.dialect,
+        ) from error
