@@ -302,8 +302,8 @@ def test_each_drill_has_the_runbook_that_its_alert_names(watched: Watched) -> No
 
 
 def _pages(watched: Watched) -> set[str]:
-    """But for slow answers: whether they take 100 ms is this machine's doing, whose two cores two runs of tests
-    share with three services and a Prometheus. `make drill-alerts` tells slow answers from before a drill.
+    """But for slow answers: two cores carry two runs of tests, three services and a Prometheus here, so that
+    100 ms are the machine's doing. `make drill-alerts` tells slow answers from before a drill.
     """
     pages = {alert for alert, severity in watched.seen.firing() if severity == "page"}
     return pages - {"ForewordRecommendationsSlow"}
