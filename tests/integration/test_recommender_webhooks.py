@@ -305,6 +305,8 @@ def test_deliveries_are_listed_newest_first_page_by_page_and_can_be_sent_again(
     ids = [row["id"] for row in (*first["deliveries"], *second["deliveries"])]
     assert ids == sorted(ids, reverse=True)
     assert len(ids) == 3
+    # A digit to `str.isdigit`, and nothing that a database or `int` would take for one.
+    assert rig.client.get("/v1/webhooks/deliveries?page_token=²").status_code == 400
     assert rig.client.post(f"/v1/webhooks/deliveries/{ids[0]}:retry").status_code == 204
     look(rig)
     assert len(receiver.seen) == 4

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -29,3 +32,15 @@ def test_nothing_is_recycled_and_no_file_stands_in_the_way() -> None:
     assert gunicorn_conf.control_socket_disable is True, "the root file system is read-only"
     if Path("/dev/shm").is_dir():
         assert gunicorn_conf.worker_tmp_dir == "/dev/shm", "a slow disk must not look like a hung worker"
+
+
+def test_small_products_of_matrices_keep_no_threads_spinning() -> None:
+    asked = (
+        "import servicekit.gunicorn_conf, numpy, threadpoolctl;"
+        "print(*(one['num_threads'] for one in threadpoolctl.threadpool_info()))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert set(done.stdout.split()) == {"1"}

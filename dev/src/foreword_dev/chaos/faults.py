@@ -259,20 +259,20 @@ def _cut(cut: Callable[[], int]) -> None:
     cut()
 
 
-_COLUMNS = """
-SELECT table_schema, table_name, column_name, data_type, is_nullable FROM information_schema.columns
-WHERE table_schema IN ('recommender', 'gateway') AND table_name !~ '_y[0-9]{4}m[0-9]{2}$' ORDER BY 1, 2, 3
-"""
-_INDEXES = """
-SELECT schemaname, tablename, indexname, indexdef, '' FROM pg_indexes
-WHERE schemaname IN ('recommender', 'gateway') AND tablename !~ '_y[0-9]{4}m[0-9]{2}$' ORDER BY 1, 2, 3
+_SCHEMA = """
+SELECT c.oid::regclass::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       CASE WHEN c.relkind IN ('i', 'I') THEN pg_get_indexdef(c.oid) END
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace IN ('recommender'::regnamespace, 'gateway'::regnamespace) AND NOT c.relispartition
+  AND c.relkind IN ('r', 'p', 'i', 'I') AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY 1, 2
 """
 
 
 def schema_of(url: str) -> list[tuple[object, ...]]:
-    """Every column and index of our schemas but those of the months' partitions, which traffic makes."""
+    """Every column and index of our tables, without their partitions, which traffic makes."""
     with psycopg.connect(url, connect_timeout=5) as connection:
-        return [*connection.execute(_COLUMNS).fetchall(), *connection.execute(_INDEXES).fetchall()]
+        return connection.execute(_SCHEMA).fetchall()
 
 
 def leftovers(folder: Path) -> list[str]:

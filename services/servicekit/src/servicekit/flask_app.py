@@ -58,6 +58,14 @@ def problem_response(error: errors.ForewordError) -> Response:
     )
 
 
+def crash_response(service: str, error: Exception) -> Response:
+    """What nobody foresaw: all of it in the log, and none of it in the answer."""
+    logs.get(service).error("request_crashed", exc_info=error, path=str(request.url_rule))
+    return problem_response(
+        errors.Internal("Something went wrong here. The request id finds it in the logs.")
+    )
+
+
 def shown_path() -> str:
     """The address as an error may show it: clients log errors, and an id in a path may be a mail address.
 
@@ -163,7 +171,4 @@ def _init_errors(app: Flask, service: str) -> None:
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:
-        log.error("request_crashed", exc_info=error, path=str(request.url_rule))
-        return problem_response(
-            errors.Internal("Something went wrong here. The request id finds it in the logs.")
-        )
+        return crash_response(service, error)

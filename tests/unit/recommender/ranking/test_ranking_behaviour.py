@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ranking_firm import DAY, KINDS, NOW, make_events, make_firm
+from recommender.domain.ranking_config import LINK_TERMS, TERMS, counts, load_ranking_config
 from recommender.numeric.behaviour import empty_behaviour, event_table, learn_behaviour
 
 FIRM = make_firm(120)
@@ -53,6 +56,16 @@ def test_together_finds_the_topic_and_never_the_asset_itself() -> None:
     assert together[~same].sum() == 0
     assert np.diag(together).sum() == 0
     assert together.max() <= 1.0
+
+
+def test_links_are_learnt_where_they_weigh_something() -> None:
+    plain = load_ranking_config()
+    assert not counts(plain, LINK_TERMS), "the packaged weights leave their cost out"
+    weights = np.zeros(len(TERMS))
+    weights[TERMS.index("words")] = -0.5
+    assert counts(replace(plain, weights=weights), LINK_TERMS)
+    assert learn_behaviour(EVENTS, KINDS, NOW, links=True).linked.asset_ids
+    assert not learn_behaviour(EVENTS, KINDS, NOW, links=False).linked.asset_ids
 
 
 def test_assets_the_catalogue_lacks_and_signals_without_asset_are_no_trouble() -> None:

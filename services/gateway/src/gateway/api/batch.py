@@ -28,6 +28,7 @@ from servicekit.errors import (
     UpstreamUnavailable,
     problem_document,
 )
+from servicekit.whole_numbers import natural
 from servicekit.wire import dumps, parse, read_json, read_object
 
 MAX_LINES = 10_000
@@ -200,13 +201,14 @@ def _identity(asked: RecommendationRequest) -> dict[str, str] | None:
 
 def _mailing(given: Mapping[str, str]) -> Mailing:
     """The batch's options in the query."""
-    most = given.get("max_per_asset")
+    stated = given.get("max_per_asset")
+    most = None if stated is None else natural(stated)
     once = given.get("once_an_account", "false")
-    if most is not None and not (most.isdecimal() and 1 <= int(most) <= MAX_LINES):
+    if stated is not None and not 1 <= (most or 0) <= MAX_LINES:
         raise _wrong("max_per_asset", f"A whole number from 1 to {MAX_LINES}.")
     if once not in ("true", "false"):
         raise _wrong("once_an_account", "`true` or `false`.")
-    return Mailing(int(most) if most is not None else None, once == "true")
+    return Mailing(most, once == "true")
 
 
 def _wrong(name: str, detail: str) -> Unprocessable:

@@ -20,6 +20,7 @@ from gateway.studio.people import People
 from gateway.studio.sessions import Sessions
 from gateway.studio.throttle import SignInThrottle
 from gateway.studio.web_sources import WebSources
+from servicekit.whole_numbers import natural
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ def is_fragment() -> bool:
 def is_step() -> bool:
     """Whether the page's own script asks, which shows how far long work is."""
     return request.headers.get("X-Requested-With") == "studio"
+
+
+def posted_number(name: str, most: int) -> int:
+    """A whole number from the form, at most so large; 0 where there is none."""
+    return min(most, natural(request.form.get(name, "")) or 0)
 
 
 def go(endpoint: str, message: str = "", kind: str = "done", **values: Any) -> Response:

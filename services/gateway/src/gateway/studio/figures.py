@@ -6,6 +6,7 @@ Without one they are what this gateway, and the recommender behind it, counted s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -117,4 +118,4 @@ class OwnFigures:
 def _values(document: Any) -> list[float]:
     series = document.get("data", {}).get("result", [])
     values = [float(value) for _, value in series[0]["values"]] if series else []
-    return [value for value in values if value == value]
+    return [value for value in values if not math.isnan(value)]

@@ -10,6 +10,7 @@ import orjson
 
 from gateway.studio.catalogue import Document
 from servicekit.errors import Unprocessable
+from servicekit.whole_numbers import natural
 
 FIELDS = ("type", "topics", "personas", "industries", "regions", "language", "stage")
 _IDS, _JSON = "ids", "json"
@@ -98,9 +99,10 @@ def _field_and_value(target: Any) -> tuple[str, str]:
 def _whole(text: str, what: str) -> int | None:
     if not text.strip():
         return None
-    if not text.strip().isdigit():
+    number = natural(text.strip())
+    if number is None:
         raise Unprocessable(f"{what} is a whole number.")
-    return int(text)
+    return number
 
 
 def _number(text: str, what: str) -> float:

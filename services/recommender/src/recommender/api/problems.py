@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from flask import Flask, Response, request
+from flask import Flask, Response
 from psycopg.errors import QueryCanceled
 
 from recommender.domain import errors as domain
 from servicekit import errors, logs
 from servicekit.crash_text import kinds
-from servicekit.flask_app import problem_response
+from servicekit.flask_app import crash_response, problem_response
 
 # What SQLAlchemy raises when the database does not answer, drops the connection or the transaction, or is in
 # trouble itself.
@@ -92,7 +92,4 @@ def init_app(app: Flask) -> None:
         """An answer that was cut in the middle has no kind of its own; all others here are our mistakes."""
         if type(error) is sa.exc.DatabaseError or error.connection_invalidated:
             return database(error)
-        log.error("request_crashed", exc_info=error, path=str(request.url_rule))
-        return problem_response(
-            errors.Internal("Something went wrong here. The request id finds it in the logs.")
-        )
+        return crash_response("recommender", error)

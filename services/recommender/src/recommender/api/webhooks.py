@@ -11,6 +11,7 @@ from recommender.api.requests import checked_id, text_parameter, whole_number
 from recommender.service.webhooks import WebhookService
 from recommender.store.webhooks import DeliveryRow
 from servicekit.errors import BadRequest, FieldProblem, Unprocessable
+from servicekit.whole_numbers import natural
 from servicekit.wire import json_response, parse, read_object
 
 _STATES = ("pending", "delivered", "failed")
@@ -78,6 +79,7 @@ def _shown(row: DeliveryRow) -> dict[str, object]:
 def _page(token: str | None) -> int | None:
     if not token:
         return None
-    if not token.isdigit() or len(token) > 18:
+    page = natural(token)
+    if page is None:
         raise BadRequest("page_token must be the next_page_token of an answer.", code="page_token_invalid")
-    return int(token)
+    return page

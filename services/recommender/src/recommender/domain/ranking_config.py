@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from itertools import pairwise
@@ -50,6 +50,8 @@ TERMS = (
     "unproven",
 )
 """The score terms in the order in which they are added up."""
+LINK_TERMS = ("linked", "linked_text", "words", "promise")
+"""Those that speak by links between assets, which are learnt for them alone."""
 GOALS = ("advance", "nurture", "reactivate")
 
 
@@ -308,6 +310,11 @@ def ranking_config_from(root: Mapping[str, Any], *, source: str) -> RankingConfi
     if mistakes:
         raise ConfigurationInvalid(source, mistakes)
     return config
+
+
+def counts(config: RankingConfig, terms: Sequence[str]) -> bool:
+    """Whether any of these terms weighs anything."""
+    return any(config.weights[TERMS.index(term)] for term in terms)
 
 
 def load_ranking_config(data: bytes | None = None, *, source: str = "ranking.toml") -> RankingConfig:

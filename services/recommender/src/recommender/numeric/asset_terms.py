@@ -24,6 +24,8 @@ ASSET_TERMS = (
     *POPULARITY_TERMS,
     "unproven",
 )
+_PROMISE = ASSET_TERMS.index("promise")
+_POPULARITY = slice(ASSET_TERMS.index(POPULARITY_TERMS[0]), ASSET_TERMS.index(POPULARITY_TERMS[-1]) + 1)
 POPULARITY_GRAIN, POPULARITY_CEILING = 20.0, 1e4
 PROVEN_BUYERS = 3.0
 LOG_HOURS = 10.0  # e^10 hours, two and a half years, are as good as for ever
@@ -59,8 +61,8 @@ def asset_terms(
     decay = POPULARITY_GRAIN * np.exp2(-elapsed / np.asarray(behaviour.half_lives))
     decayed = np.ascontiguousarray(aligned.popularity[rows].T) * decay[:, None]
     np.log1p(decayed, out=decayed)
-    np.minimum(decayed / np.log1p(POPULARITY_GRAIN * POPULARITY_CEILING), 1.0, out=out[6:-1])
-    out[5] = behaviour.linked.promise.take(behaviour.linked.places(catalogue)[rows])
+    np.minimum(decayed / np.log1p(POPULARITY_GRAIN * POPULARITY_CEILING), 1.0, out=out[_POPULARITY])
+    out[_PROMISE] = behaviour.linked.promise.take(behaviour.linked.places(catalogue)[rows])
     out[-1] = np.exp(-aligned.buyers[rows] / PROVEN_BUYERS)
     return out
 

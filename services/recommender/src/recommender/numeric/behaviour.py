@@ -273,9 +273,10 @@ def learn_behaviour(
     config: RankingConfig | None = None,
     together: TogetherSettings | None = None,
     catalogue: Catalogue | None = None,
+    links: bool = True,
 ) -> Behaviour:
     """Learn everything anew from the log up to `now`; fit for a background refresh of a million events. Where
-    a catalogue is given, its texts take part in what is `linked`.
+    a catalogue is given, its texts take part in what is `linked`; without `links` nothing is.
     """
     half_lives = (config or load_ranking_config()).popularity_half_lives
     firsts, weights = first_engagements(events, kinds, now)
@@ -304,7 +305,7 @@ def learn_behaviour(
         kindred=learn_kindred(firsts.buyer, firsts.asset, firsts.at, weights, len(names), now),
         together=engaged_together(firsts.buyer, firsts.asset, firsts.at, weights, len(names), now, settings),
         walk=walked_to(firsts.buyer, firsts.asset, firsts.at, len(names), settings),
-        linked=learn_links(firsts.buyer, firsts.asset, names, catalogue, now),
+        linked=learn_links(firsts.buyer, firsts.asset, names, catalogue, now) if links else no_links(),
         learnt_pairs=frozenset(zip(firsts.buyer.tolist(), firsts.asset.tolist(), strict=True)),
         added_pairs=frozenset(),
         kinds=kinds,

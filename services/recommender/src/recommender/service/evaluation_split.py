@@ -12,25 +12,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.domain.catalogue import Catalogue
 from recommender.domain.ranking_config import RankingConfig, ranking_config_table
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.baselines import Baselines
-from recommender.numeric.behaviour import EventTable
 from recommender.numeric.learning import joined, scores_of
 from recommender.numeric.ranking_metrics import TOP, MethodResult, rank_of, resampling, summary
 from recommender.numeric.selection import top
 from recommender.service.evaluation import OURS, PLAIN, TEXT_BASELINES, Evaluation, Progress, ratios_to_best
 from recommender.service.evaluation_data import Log
-from recommender.service.ranking_learning import Shape, choose_shape, with_curves
+from recommender.service.ranking_learning import choose_shape, with_curves
 from recommender.service.split_cases import (
     SAMPLED,
-    Floats,
-    distinct_pairs,
+    Timeless,
     hide,
     inner_cases,
     questions_of,
-    rows_of_pairs,
     timeless,
     values_of,
 )
@@ -61,12 +57,12 @@ def evaluate_split(
     """Fit on four fifths (its blend on a split inside these), ask the rest; `splits` times over, each time
     another fifth, since one draw is up to .01 off another. The catalogue needs vectors.
     """
-    answers, shape = _Answers(), None
+    whole, answers = timeless(log, kinds, config), _Answers()
     facts: dict[str, object] = {}
     recalls: dict[str, list[float]] = {}
     for split in range(splits):
         before = len(answers.lines)
-        learnt, learning, shape = _one_split(log, kinds, config, seed + split, shape, answers, progress)
+        learnt, learning = _one_split(log, whole, seed + split, answers, progress)
         facts = facts or {"learning": learning, "config": ranking_config_table(learnt)}
         for name, ranks in answers.ranks.items():
             hits = np.ceil(np.array(ranks[before:])) <= TOP
@@ -92,36 +88,23 @@ def evaluate_split(
 
 
 def _one_split(
-    log: Log,
-    kinds: SignalKinds,
-    config: RankingConfig,
-    seed: int,
-    shape: Shape | None,
-    answers: _Answers,
-    progress: Progress,
-) -> tuple[RankingConfig, dict[str, object], Shape | None]:
-    """Hide a fifth, learn from the rest and write down what is answered. The blend's `shape`, once found on
-    what one split knows, serves the next ones, too.
-    """
-    now = float(log.events.at.max())
-    catalogue = timeless(log.catalogue, now)
+    log: Log, whole: Timeless, seed: int, answers: _Answers, progress: Progress
+) -> tuple[RankingConfig, dict[str, object]]:
+    """Hide a fifth, learn from the rest and write down what is answered. → the blend, and how it was found"""
+    catalogue, config, now = whole.catalogue, whole.config, whole.now
     rng = np.random.default_rng(seed)
-    pairs, weights = distinct_pairs(log, kinds, now)
-    kept, hidden = hide(pairs, rng)
-    known = pairs.rows(kept)
-    learnt, learning, shape = _learn(
-        known, weights[kept], catalogue, kinds, config, now, rng, shape, progress
-    )
+    kept, hidden = hide(whole.pairs, rng)
+    known = whole.part(kept)
+    learnt, learning = _learn(known, rng, progress)
     baselines = Baselines(
         [c.title for c in catalogue.cards], catalogue.vectors, log.catalogue.published_at, seed
     )
-    rows_of = rows_of_pairs(catalogue, known)
-    baselines.learn(known.buyer, rows_of)
+    rows_of = known.rows
+    baselines.learn(known.pairs.buyer, rows_of)
     for row in rows_of:
         baselines.firsts.add(int(row), now)
     counts = np.bincount(rows_of, minlength=len(catalogue))
-    questions = list(questions_of(pairs, weights, kept, hidden, catalogue, rng))
-    for question, values in values_of(catalogue, known, questions, kinds, config, now):
+    for question, values in values_of(known, list(questions_of(whole, kept, hidden, rng))):
         scores = {
             OURS: scores_of(values, learnt.curves, learnt.weights, learnt.unproven_curves),
             PLAIN: scores_of(values, config.curves, config.weights, config.unproven_curves),
@@ -149,30 +132,18 @@ def _one_split(
                 }
             )
         progress("random", len(answers.lines))
-    return learnt, learning, shape
+    return learnt, learning
 
 
 def _learn(
-    pairs: EventTable,
-    weights: Floats,
-    catalogue: Catalogue,
-    kinds: SignalKinds,
-    config: RankingConfig,
-    now: float,
-    rng: np.random.Generator,
-    shape: Shape | None,
-    progress: Progress,
-) -> tuple[RankingConfig, dict[str, object], Shape | None]:
+    known: Timeless, rng: np.random.Generator, progress: Progress
+) -> tuple[RankingConfig, dict[str, object]]:
     """A blend from what is known alone: a fifth of it hidden INNER times over, each time another; every
-    fourth buyer's questions decide on the blend's shape, unless it is given.
+    fourth buyer's questions decide on the blend's shape.
     """
-    early, late = inner_cases(pairs, weights, catalogue, kinds, config, now, rng, INNER, progress)
-    report: dict[str, object] = {}
-    if shape is None:
-        choice = choose_shape(early, late, config, progress)
-        report = choice.report
-        if not choice.beats_plain:
-            return config, report, None
-        shape = choice.shape
+    early, late = inner_cases(known, rng, INNER, progress)
+    choice = choose_shape(early, late, known.config, progress)
+    if not choice.beats_plain:
+        return known.config, choice.report
     both = joined([early, late])
-    return with_curves(config, shape.fit(both), both, "learnt-random"), report, shape
+    return with_curves(known.config, choice.shape.fit(both), both, "learnt-random"), choice.report

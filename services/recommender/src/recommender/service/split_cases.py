@@ -46,32 +46,64 @@ class Hidden:
     others: tuple[Rows, ...]  # for each hidden row, SAMPLED rows the buyer never engaged with
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeless:
+    """A log without time: distinct pairs of buyer and asset with what they weigh, and all that is needed to
+    learn from them. Everything in it happened at `now`, epoch seconds.
+    """
+
+    pairs: EventTable
+    weights: Floats
+    catalogue: Catalogue
+    kinds: SignalKinds
+    config: RankingConfig
+    now: float
+
+    def part(self, positions: Rows) -> Timeless:
+        """These of the pairs, as if there had been no others."""
+        return replace(self, pairs=self.pairs.rows(positions), weights=self.weights[positions])
+
+    @property
+    def rows(self) -> Rows:
+        """int64: the catalogue's row of each pair, -1 where it has none."""
+        row_of = self.catalogue.row_of
+        return np.array([row_of.get(n, -1) for n in self.pairs.names], dtype=np.int64)[self.pairs.asset]
+
+
+def timeless(log: Log, kinds: SignalKinds, config: RankingConfig) -> Timeless:
+    """All of a log, without buyers who engaged with fewer than LEAST_ENGAGEMENTS assets that are listed."""
+    now = float(log.events.at.max())
+    firsts, weights = first_engagements(log.events, kinds, now)
+    listed = np.array([name in log.catalogue.row_of for name in firsts.names])[firsts.asset]
+    many = np.bincount(firsts.buyer[listed], minlength=int(firsts.buyer.max()) + 1) >= LEAST_ENGAGEMENTS
+    chosen = np.flatnonzero(listed & many[firsts.buyer])
+    table = firsts.rows(chosen)
+    view = np.full(len(chosen), kinds.index("view"), dtype=np.int16)
+    pairs = EventTable(table.buyer, table.asset, table.names, np.full(len(chosen), now), view, table.weight)
+    same = np.full(len(log.catalogue), now)
+    catalogue = replace(log.catalogue, published_at=same, publish_at=same)
+    return Timeless(pairs, weights[chosen], catalogue, kinds, config, now)
+
+
 def split_cases(
     log: Log, kinds: SignalKinds, config: RankingConfig, *, seed: int = 0, times: int = 1
 ) -> tuple[TrainingCases, TrainingCases]:
     """Cases of the random split, (three quarters of the buyers, the others), from all of a log."""
-    now = float(log.events.at.max())
-    pairs, weights = distinct_pairs(log, kinds, now)
-    rng = np.random.default_rng(seed)
-    return inner_cases(pairs, weights, timeless(log.catalogue, now), kinds, config, now, rng, times)
+    return inner_cases(timeless(log, kinds, config), np.random.default_rng(seed), times)
 
 
 def inner_cases(
-    pairs: EventTable,
-    weights: Floats,
-    catalogue: Catalogue,
-    kinds: SignalKinds,
-    config: RankingConfig,
-    now: float,
+    known: Timeless,
     rng: np.random.Generator,
     times: int,
     progress: Progress = lambda _what, _done: None,
 ) -> tuple[TrainingCases, TrainingCases]:
+    """A fifth hidden `times` over, each time another. → cases of (three quarters of the buyers, the rest)"""
     parts: tuple[list[tuple[F32, int]], list[tuple[F32, int]]] = ([], [])
     for _ in range(times):
-        kept, hidden = hide(pairs, rng)
-        asked = list(questions_of(pairs, weights, kept, hidden, catalogue, rng))
-        for question, values in values_of(catalogue, pairs.rows(kept), asked, kinds, config, now):
+        kept, hidden = hide(known.pairs, rng)
+        asked = list(questions_of(known, kept, hidden, rng))
+        for question, values in values_of(known.part(kept), asked):
             judges = question.buyer % 4 == 0
             own = parts[judges]
             for row, others in zip(question.hidden, question.others, strict=True):
@@ -79,26 +111,6 @@ def inner_cases(
                 own.append((values[:, rows].astype(np.float32), len(rows) - 1))
             progress("learn", len(parts[0]) + len(parts[1]))
     return join_cases(parts[0]), join_cases(parts[1])
-
-
-def timeless(catalogue: Catalogue, now: float) -> Catalogue:
-    same = np.full(len(catalogue), now)
-    return replace(catalogue, published_at=same, publish_at=same)
-
-
-def distinct_pairs(log: Log, kinds: SignalKinds, now: float) -> tuple[EventTable, Floats]:
-    """Distinct pairs of buyer and asset with what they weigh, of buyers with enough of them, all at one
-    moment.
-    """
-    firsts, weights = first_engagements(log.events, kinds, now)
-    listed = np.array([name in log.catalogue.row_of for name in firsts.names])[firsts.asset]
-    many = np.bincount(firsts.buyer[listed], minlength=int(firsts.buyer.max()) + 1) >= LEAST_ENGAGEMENTS
-    chosen = np.flatnonzero(listed & many[firsts.buyer])
-    table = firsts.rows(chosen)
-    view = np.full(len(chosen), kinds.index("view"), dtype=np.int16)
-    return EventTable(
-        table.buyer, table.asset, table.names, np.full(len(chosen), now), view, table.weight
-    ), weights[chosen]
 
 
 def hide(pairs: EventTable, rng: np.random.Generator) -> tuple[Rows, Rows]:
@@ -111,40 +123,24 @@ def hide(pairs: EventTable, rng: np.random.Generator) -> tuple[Rows, Rows]:
     return np.sort(order[~hidden]), np.sort(order[hidden])
 
 
-def rows_of_pairs(catalogue: Catalogue, pairs: EventTable) -> Rows:
-    return np.array([catalogue.row_of.get(n, -1) for n in pairs.names], dtype=np.int64)[pairs.asset]
-
-
-def questions_of(
-    pairs: EventTable,
-    weights: Floats,
-    kept: Rows,
-    hidden: Rows,
-    catalogue: Catalogue,
-    rng: np.random.Generator,
-) -> Iterator[Hidden]:
-    rows = rows_of_pairs(catalogue, pairs)
-    is_kept = np.zeros(len(pairs), dtype=np.bool_)
+def questions_of(log: Timeless, kept: Rows, hidden: Rows, rng: np.random.Generator) -> Iterator[Hidden]:
+    """What is asked of each buyer of whom something is hidden."""
+    rows = log.rows
+    is_kept = np.zeros(len(rows), dtype=np.bool_)
     is_kept[kept] = True
-    for buyer in np.unique(pairs.buyer[hidden]):
-        mine = np.flatnonzero(pairs.buyer == buyer)
-        never = np.flatnonzero(~np.isin(np.arange(len(catalogue)), rows[mine], kind="table"))
+    for buyer in np.unique(log.pairs.buyer[hidden]):
+        mine = np.flatnonzero(log.pairs.buyer == buyer)
+        never = np.flatnonzero(~np.isin(np.arange(len(log.catalogue)), rows[mine], kind="table"))
         known = is_kept[mine]
         own, asked = mine[known], mine[~known]
         others = tuple(rng.choice(never, min(SAMPLED, len(never)), replace=False) for _ in asked)
-        yield Hidden(int(buyer), rows[own], weights[own], rows[asked], others)
+        yield Hidden(int(buyer), rows[own], log.weights[own], rows[asked], others)
 
 
-def values_of(
-    catalogue: Catalogue,
-    known: EventTable,
-    questions: list[Hidden],
-    kinds: SignalKinds,
-    config: RankingConfig,
-    now: float,
-) -> Iterator[tuple[Hidden, Floats]]:
+def values_of(known: Timeless, questions: list[Hidden]) -> Iterator[tuple[Hidden, Floats]]:
     """For each buyer the terms [T, N] of every asset, by the serving code."""
-    behaviour = learn_behaviour(known, kinds, now, config, catalogue=catalogue)
+    catalogue, config, now = known.catalogue, known.config, known.now
+    behaviour = learn_behaviour(known.pairs, known.kinds, now, config, catalogue=catalogue)
     every = np.arange(len(catalogue), dtype=np.int64)
     scene = set_scene(catalogue, behaviour, config, now)
     for question in questions:

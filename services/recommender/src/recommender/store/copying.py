@@ -13,8 +13,8 @@ import sqlalchemy as sa
 def copying(connection: sa.Connection, target: str) -> Iterator[psycopg.Copy]:
     """Rows are written into `target`, a table with its columns, and are there when the block ends.
 
-    Raises SQLAlchemy's errors: COPY is the driver's own, whose errors nobody who asks for a database's looks for,
-    and a connection that died in it must not go back into the pool.
+    COPY goes past SQLAlchemy, to the driver. Its errors are raised as SQLAlchemy's all the same, since those are
+    what callers catch; and a connection that died in it does not go back into the pool.
     """
     driver: psycopg.Connection[tuple[object, ...]] = connection.connection.driver_connection  # type: ignore[assignment]
     statement = f"COPY {target} FROM STDIN"

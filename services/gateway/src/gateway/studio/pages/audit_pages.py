@@ -5,10 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.studio.desk import Desk, is_step
+from gateway.studio.desk import Desk, is_step, posted_number
 from gateway.studio.editing import Editing
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError, Unprocessable
+from servicekit.whole_numbers import natural
 from servicekit.wire import json_response
 
 _PAGE = 50
@@ -24,8 +25,8 @@ def blueprint(desk: Desk) -> Blueprint:
     @needs(Role.OPERATOR)
     def page() -> str:
         text = request.args.get("q", "").strip()[:200]
-        before = request.args.get("before", "")
-        entries = desk.audit.page(text=text, before_id=int(before) if before.isdigit() else None, limit=_PAGE)
+        before = natural(request.args.get("before", ""))
+        entries = desk.audit.page(text=text, before_id=before, limit=_PAGE)
         return render_template("audit.html", entries=entries, q=text, full=len(entries) == _PAGE)
 
     @pages.get("/audit.csv")
@@ -43,7 +44,8 @@ def blueprint(desk: Desk) -> Blueprint:
     def undo_many() -> AnyResponse:
         """Takes back one change or those that were made together; the role is held for each again."""
         asked = request.values.get("ids", "").split(",")[:_MOST_UNDONE]
-        numbers = [part for n in reversed(asked) if n.isdigit() for part in editing.parts_of(int(n))]
+        entries = [number for one in reversed(asked) if (number := natural(one)) is not None]
+        numbers = [part for entry in entries for part in editing.parts_of(entry)]
         if not numbers:
             raise Unprocessable("There is nothing to take back.")
         if is_step():
@@ -54,7 +56,7 @@ def blueprint(desk: Desk) -> Blueprint:
 
     def _step(numbers: list[int]) -> AnyResponse:
         """A few of them, and how far that is; after the last the page is told where to go."""
-        start, done = _whole("from"), _whole("done")
+        start, done = posted_number("from", len(numbers)), posted_number("done", len(numbers))
         undone, problem = _undo(numbers[start : start + _A_STEP])
         next_ = min(start + _A_STEP, len(numbers))
         done, problem = done + undone, problem or request.form.get("problem", "")[:300]
@@ -88,8 +90,3 @@ def blueprint(desk: Desk) -> Blueprint:
         return done, problem
 
     return pages
-
-
-def _whole(name: str) -> int:
-    text = request.form.get(name, "")
-    return int(text) if text.isdigit() else 0

@@ -11,13 +11,14 @@ from typing import Any
 from flask import Blueprint, flash, request, url_for
 from werkzeug.wrappers import Response
 
-from gateway.studio.desk import Desk, go, is_step
+from gateway.studio.desk import Desk, go, is_step, posted_number
 from gateway.studio.display import STATUSES
 from gateway.studio.editing import BULK_TAGS, Editing, offer_undo, read_tags
 from gateway.studio.library_filters import NAMES, asked_for
 from gateway.studio.library_search import LibrarySearch
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError, Unprocessable
+from servicekit.whole_numbers import natural
 from servicekit.wire import json_response
 
 _MOST_AT_ONCE = 200
@@ -62,9 +63,11 @@ def blueprint(desk: Desk) -> Blueprint:
     def done() -> Response:
         """What a browser sends after the last of its steps: the entries that they made."""
         form = request.form
-        entries = [int(n) for n in form.get("entries", "").split(",") if n.isdigit()][:_MOST_FOUND]
+        written = form.get("entries", "").split(",")[:_MOST_FOUND]
+        entries = [number for one in written if (number := natural(one)) is not None]
         failures = form.getlist("failure")[:4]
-        return _close(entries, _count("of"), _count("changed"), [text[:300] for text in failures])
+        counted = posted_number("of", _MOST_FOUND), posted_number("changed", _MOST_FOUND)
+        return _close(entries, *counted, [text[:300] for text in failures])
 
     def _close(entries: list[int], chosen: int, changed: int, failures: list[str]) -> Response:
         message = f"{changed:,} of {chosen:,} assets changed."
@@ -97,8 +100,3 @@ def blueprint(desk: Desk) -> Blueprint:
         raise Unprocessable("Choose what to do with the ticked assets.")
 
     return pages
-
-
-def _count(name: str) -> int:
-    text = request.form.get(name, "")
-    return min(_MOST_FOUND, int(text)) if text.isdigit() else 0

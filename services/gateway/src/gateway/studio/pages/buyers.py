@@ -13,6 +13,7 @@ from gateway.studio.charts import ALL_STAGES
 from gateway.studio.desk import Desk, go, is_fragment
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError, NotFound, UpstreamUnavailable
+from servicekit.whole_numbers import natural
 
 _MONTHS = 18
 _STEP = timedelta(days=30)
@@ -138,8 +139,7 @@ def blueprint(desk: Desk) -> Blueprint:
             return {"answer": None, "at": at or desk.clock(), "problem": error.detail}
 
     def _months_ago() -> int:
-        text = request.args.get("ago", "0")
-        return min(_MONTHS, int(text)) if text.isdigit() else 0
+        return min(_MONTHS, natural(request.args.get("ago", "")) or 0)
 
     def _history(key: Document) -> list[tuple[datetime, dict[str, float]]]:
         """The stage at the end of each month, by the code that would have answered then."""

@@ -11,6 +11,7 @@ from contract.webhooks import DeliveryState
 from gateway.studio.desk import Desk, go
 from gateway.studio.roles import Role, needs
 from gateway.studio.webhook_book import WebhookBook
+from servicekit.whole_numbers import natural
 
 _STATES = get_args(DeliveryState)
 
@@ -25,7 +26,7 @@ def blueprint(desk: Desk) -> Blueprint:
         asked = {name: request.args.get(name, "")[:200] for name in ("endpoint_id", "state", "page_token")}
         if asked["state"] not in _STATES:
             asked["state"] = ""
-        if not asked["page_token"].isdigit():
+        if natural(asked["page_token"]) is None:
             asked["page_token"] = ""
         return render_template(
             "webhooks.html",
