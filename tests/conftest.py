@@ -15,6 +15,8 @@ from recommender_rig import Rig, RigMaker, ServedEmbedder, SettableClock, Switch
 
 # Most of what a test run makes lives to its end; visiting it at every 700 new objects took a twentieth of it.
 gc.set_threshold(100_000, 20, 50)
+# As in the services (`servicekit.gunicorn_conf`): pytest's workers, started after this, inherit it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from e2e.foreword_process import REPOSITORY
 from foreword_dev.stack import Stack
 
 if TYPE_CHECKING:
-    from e2e.conftest import FirstDay  # which takes these fixtures
+    from e2e.first_day import FirstDay  # which takes these fixtures
 
 PASSWORD = "a long enough password"
 expect.set_options(timeout=20_000)  # a busy machine is slow, and no less right for it
@@ -86,11 +86,11 @@ def signed_in(
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, storage_state=kept)
     context.set_default_timeout(15_000)
     if kept is None:
-        found = re.search(r"^Studio +(http\S+/studio/setup/\S+)", first_day.second, re.MULTILINE)
+        host = f"http://127.0.0.1:{first_day.settings['FOREWORD_GATEWAY_PORT']}"
+        found = re.search(rf"^Studio +{host}(/studio/setup/\S+)", first_day.second, re.MULTILINE)
         assert found, first_day.second
-        assert found[1].startswith(stack.url)
         page = context.new_page()
-        join(page, found[1])
+        join(page, f"{stack.url}{found[1]}")
         page.close()
         operators_cookies["state"] = context.storage_state()
     yield context

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 import psutil
 import pytest
 import urllib3
 
-from e2e.foreword_process import UserRun, environment, metric, own_folder
+from e2e.foreword_process import Answer, UserRun, environment, metric, own_folder
 from foreword_client import Client
 
 pytestmark = pytest.mark.slow
@@ -52,16 +52,6 @@ def large() -> Iterator[tuple[dict[str, str], Path]]:
         yield settings, base
 
 
-def _started(settings: dict[str, str], base: Path, name: str) -> UserRun:
-    run = UserRun(settings, base / name)
-    try:
-        run.wait_ready()
-    except BaseException:
-        run.end()
-        raise
-    return run
-
-
 def processor_seconds(log: Path) -> float:
     """What the worker that wrote this log has used of a processor, its readers of files included."""
     [booting] = re.findall(r"Booting worker with pid: (\d+)", log.read_text())
@@ -70,9 +60,21 @@ def processor_seconds(log: Path) -> float:
     return sum(each.user + each.system for each in times)
 
 
-def test_ten_thousand_assets_are_ready_in_ten_seconds_and_none_is_embedded_again(
-    large: tuple[dict[str, str], Path],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What was seen of a start with 10,000 assets, which goes on running."""
+
+    run: UserRun
+    seconds: float
+    at_work: float
+    recommended: list[str]
+    in_index: float
+    embedded: float
+    backlog: float
+
+
+@pytest.fixture(scope="module")
+def restart(large: tuple[dict[str, str], Path]) -> Iterator[Restart]:
     settings, base = large
     recommender = f"http://127.0.0.1:{settings['FOREWORD_RECOMMENDER_PORT']}/readyz"
     log = Path(settings["FOREWORD_DATA_DIR"]) / "logs" / "recommender.log"
@@ -94,69 +96,85 @@ def test_ten_thousand_assets_are_ready_in_ten_seconds_and_none_is_embedded_again
         seconds = time.monotonic() - began
         at_work = processor_seconds(log)
         run.wait_ready()
-        assert len(run.api.recommended(user_id="somebody", count=10)) == 10
+        recommended = run.api.recommended(user_id="somebody", count=10)
         time.sleep(3)  # the loop that looks for missing embeddings has come by
         embedder = int(settings["FOREWORD_EMBEDDER_METRICS_PORT"])
         index = int(settings["FOREWORD_RECOMMENDER_METRICS_PORT"])
-        assert metric(index, "foreword_recommender_index_assets") == ASSETS
-        # One word goes to the embedder, to learn which model it serves.
-        assert metric(embedder, "foreword_embedder_batch_size_texts_sum") <= 1
-        assert metric(index, "foreword_recommender_embedding_backlog_assets") == 0
-        print(f"ready after {seconds:.1f} s, {at_work:.1f} s of them at work")
-        # Other tests run beside this one, so the promise is held by the time at work; on a machine of its own
-        # hardly anything is waited for.
-        assert at_work < 10
-        assert seconds < 30
-    finally:
-        run.end()
-
-
-def test_an_acknowledged_signal_survives_kill_9_of_everything(large: tuple[dict[str, str], Path]) -> None:
-    settings, base = large
-    asked = {"user_id": "survivor", "count": 5}
-    told: dict[str, Any] = {"messageId": "once"}
-    run = _started(settings, base, "before.txt")
-    try:
-        api = run.api
-        before = api.recommended(**asked)
-        liked = before[0]
-        acknowledged = api.track(
-            "survivor", "Asset Downloaded", properties={"asset_id": liked}, messageId="once"
+        yield Restart(
+            run,
+            seconds,
+            at_work,
+            recommended,
+            metric(index, "foreword_recommender_index_assets"),
+            metric(embedder, "foreword_embedder_batch_size_texts_sum"),
+            metric(index, "foreword_recommender_embedding_backlog_assets"),
         )
-        assert acknowledged.body == b'{"success": true}'
-        run.kill_everything()
     finally:
         run.end()
-    again = _started(settings, base, "after.txt")
-    try:
-        api = again.api
-        buyer = api.send("GET", "/v1/buyers/survivor")
-        assert buyer.status == 200, buyer.body
-        assert liked in buyer.body.decode()
-        after = api.recommended(**asked)
-        assert liked not in after, "what was read is not shown again"
-        assert after != before
-        # A client that did not hear the answer sends it again: it counts once.
-        api.track("survivor", "Asset Downloaded", **told)
-        signals = api.send("GET", "/v1/buyers/survivor").json()["recent_signals"]
-        assert len(signals) == 1
-        again.interrupt()
-        assert again.process.returncode == 0
-    finally:
-        again.end()
 
 
-def test_a_signal_changes_the_very_next_recommendation(large: tuple[dict[str, str], Path]) -> None:
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What was shown and acknowledged before everything was killed, and what runs now."""
+
+    run: UserRun
+    before: list[str]
+    acknowledged: Answer
+
+
+@pytest.fixture(scope="module")
+def recovery(large: tuple[dict[str, str], Path], restart: Restart) -> Iterator[Recovery]:
     settings, base = large
-    run = _started(settings, base, "next.txt")
+    api = restart.run.api
+    before = api.recommended(user_id="survivor", count=5)
+    acknowledged = api.track(
+        "survivor", "Asset Downloaded", properties={"asset_id": before[0]}, messageId="once"
+    )
+    restart.run.kill_everything()
+    run = UserRun(settings, base / "after.txt")
     try:
-        api = run.api
-        for number in range(10):
-            buyer = f"next-{number}"
-            before = api.recommended(user_id=buyer, count=3)
-            api.track(buyer, "Asset Downloaded", properties={"asset_id": before[0]})
-            answer = api.post("/v1/recommendations", {"user_id": buyer, "count": 3}).json()
-            assert before[0] not in [item["id"] for item in answer["items"]]
-            assert answer["meta"]["tier"] == "personal"
+        run.wait_ready()
+        yield Recovery(run, before, acknowledged)
+        run.interrupt()
+        assert run.process.returncode == 0
     finally:
         run.end()
+
+
+def test_ten_thousand_assets_are_ready_in_ten_seconds_and_none_is_embedded_again(restart: Restart) -> None:
+    assert len(restart.recommended) == 10
+    assert restart.in_index == ASSETS
+    # One word goes to the embedder, to learn which model it serves.
+    assert restart.embedded <= 1
+    assert restart.backlog == 0
+    print(f"ready after {restart.seconds:.1f} s, {restart.at_work:.1f} s of them at work")
+    # Other tests run beside this one, so the promise is held by the time at work; on a machine of its own
+    # hardly anything is waited for.
+    assert restart.at_work < 10
+    assert restart.seconds < 30
+
+
+def test_an_acknowledged_signal_survives_kill_9_of_everything(recovery: Recovery) -> None:
+    api, liked = recovery.run.api, recovery.before[0]
+    assert recovery.acknowledged.body == b'{"success": true}'
+    buyer = api.send("GET", "/v1/buyers/survivor")
+    assert buyer.status == 200, buyer.body
+    assert liked in buyer.body.decode()
+    after = api.recommended(user_id="survivor", count=5)
+    assert liked not in after, "what was read is not shown again"
+    assert after != recovery.before
+    # A client that did not hear the answer sends it again: it counts once.
+    api.track("survivor", "Asset Downloaded", messageId="once")
+    signals = api.send("GET", "/v1/buyers/survivor").json()["recent_signals"]
+    assert len(signals) == 1
+
+
+def test_a_signal_changes_the_very_next_recommendation(recovery: Recovery) -> None:
+    api = recovery.run.api
+    for number in range(10):
+        buyer = f"next-{number}"
+        before = api.recommended(user_id=buyer, count=3)
+        api.track(buyer, "Asset Downloaded", properties={"asset_id": before[0]})
+        answer = api.post("/v1/recommendations", {"user_id": buyer, "count": 3}).json()
+        assert before[0] not in [item["id"] for item in answer["items"]]
+        assert answer["meta"]["tier"] == "personal"

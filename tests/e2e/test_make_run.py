@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from e2e.conftest import FirstDay
+from e2e.first_day import FirstDay
 from e2e.foreword_process import REPOSITORY, UserRun, environment, still_running
 
 pytestmark = pytest.mark.slow
