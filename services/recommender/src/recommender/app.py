@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
 
-import sqlalchemy as sa
-from crawleruseragents import is_crawler
 from flask import Flask
 
 from recommender.api import accounts as account_routes
-from recommender.api import admission_rules, problems
+from recommender.api import admission_rules, body_limit, problems
 from recommender.api import assets as asset_routes
 from recommender.api import buyers as buyer_routes
 from recommender.api import email as email_routes
@@ -27,7 +23,8 @@ from recommender.domain.ranking_config import load_ranking_config
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.extraction.sandbox import Sandbox
-from recommender.index.approximate import ApproximateIndex
+from recommender.lifecycle import Lifecycle
+from recommender.service import catalogue_gauges
 from recommender.service import webhooks as webhook_service
 from recommender.service.account_standings import StandingCounter, StandingList
 from recommender.service.asset_stages import AssetStageEstimator, load_prototypes
@@ -51,9 +48,10 @@ from recommender.service.following import CatalogueListener
 from recommender.service.importing import AssetImport
 from recommender.service.index_building import IndexBuilding
 from recommender.service.insight import InsightService
+from recommender.service.known_bots import is_bot
 from recommender.service.learning_loop import BehaviourKeeper
 from recommender.service.library import LibraryService
-from recommender.service.meters import CatalogueMeters, RecommenderMeters
+from recommender.service.meters import RecommenderMeters
 from recommender.service.model_change import ModelChange
 from recommender.service.placements import PlacementBook, PlacementService
 from recommender.service.previewing import PreviewService
@@ -73,18 +71,13 @@ from recommender.store.partitions import Partitions
 from servicekit import database, encoded_paths, flask_app, health, logs, tracing
 from servicekit.background import BackgroundLoop
 from servicekit.breaker import CircuitBreaker
-from servicekit.crash_text import kinds as kinds_of
 from servicekit.http import ServiceClient
 from servicekit.metrics import Metrics
 
-# An import is streamed and has no bound of its own; other bodies have `max_body_bytes`.
-_IMPORT_BYTES = 64 * 1024**3
-_AGENT_CHARACTERS = 500
 _WEBHOOK_SECONDS = 1.0
 _CANARY_SECONDS = 30.0
 _PULSE_SECONDS = 2.0
 _REMEMBER_SECONDS = 1.0
-_START_AGAIN_SECONDS = 1.0
 
 
 def create_app(
@@ -96,7 +89,7 @@ def create_app(
     app = flask_app.create(
         "recommender",
         metrics=metrics,
-        max_body_bytes=_IMPORT_BYTES,
+        max_body_bytes=body_limit.STREAMED_BYTES,
         tracer=tracing.start(
             "recommender", settings.version, settings.otlp_endpoint, settings.trace_sample_ratio
         ),
@@ -173,10 +166,7 @@ def create_app(
     failures = meters.loop_failures
 
     def loop(name: str, step: Callable[[], object], seconds: float) -> BackgroundLoop:
-        def run() -> None:
-            step()
-
-        return BackgroundLoop(name, run, interval_seconds=seconds, failures=failures, service="recommender")
+        return BackgroundLoop(name, step, interval_seconds=seconds, failures=failures, service="recommender")
 
     pace = FoldingPace(time.monotonic)
 
@@ -200,7 +190,7 @@ def create_app(
         pace.recorded(events)
         folding.wake()
 
-    signals = SignalService(engine, Partitions(engine), kinds, clock, meters.signals, _is_bot, recorded)
+    signals = SignalService(engine, Partitions(engine), kinds, clock, meters.signals, is_bot, recorded)
     recent = RecentBuyers(folder, reader)
     answers_log = RecommendationLog(engine, meters.answers.log_rows)
     recommendations = RecommendationService(
@@ -257,7 +247,7 @@ def create_app(
     imports = AssetImport(assets)
     app.register_blueprint(asset_routes.blueprint(assets, imports, uploads, previews, coverage, insights))
     app.register_blueprint(signal_routes.blueprint(signals, clock))
-    validator = SignalValidator(engine, kinds, _is_bot)
+    validator = SignalValidator(engine, kinds, is_bot)
     app.register_blueprint(signal_validation_routes.blueprint(validator, clock))
     app.register_blueprint(recommendation_routes.blueprint(recommendations, estimator, search))
     app.register_blueprint(placement_routes.blueprint(placements, recommendations))
@@ -279,49 +269,29 @@ def create_app(
     delivering = loop("webhook_deliveries", webhooks.deliverer.step, _WEBHOOK_SECONDS)
     loops += [delivering, loop("webhook_changes", webhooks.changes.step, _WEBHOOK_SECONDS)]
     app.register_blueprint(webhook_routes.blueprint(webhooks.service))
-    _limit_bodies(app, settings.max_body_bytes)
+    body_limit.init_app(app, settings.max_body_bytes)
     health.init_app(
         app,
         {
             "catalogue": lambda: health.PartStatus(replica.loaded, "loading" if not replica.loaded else ""),
-            "database": lambda: _database_status(pulse),
+            # Reported, not required, and never waited for: answers are made from memory while it is away.
+            "database": lambda: health.PartStatus(not pulse.trouble, pulse.trouble, required=False),
             "embedder": lambda: health.PartStatus(not breaker.is_open, required=False),
         },
     )
-    _observe_catalogue(meters.catalogue, replica)
+    catalogue_gauges.show(meters.catalogue, replica)
     meters.upstream_up.labels("embedder").set_function(lambda: 0.0 if breaker.is_open else 1.0)
-    listener = CatalogueListener(settings.database_url, following.wake)
-
-    closing = threading.Event()
-
-    def load() -> bool:
-        try:
-            replica.catch_up()
-            keeper.refresh()
-            calibrations.refresh()
-        except Exception as error:  # noqa: BLE001 - nobody else would try again
-            meters.loop_failures.labels("start").inc()
-            logs.get("recommender").warning("start_put_off", error=kinds_of(error))
-            return False
-        return True
-
-    beating = loop("pulse", pulse.step, _PULSE_SECONDS)
-
-    def start() -> None:
-        beating.start()  # a large catalogue is loaded for minutes
-        while not load():
-            if closing.wait(_START_AGAIN_SECONDS):
-                return
-        for one in loops:
-            one.start()
-        listener.start()
+    lifecycle = Lifecycle(
+        [replica.catch_up, keeper.refresh, calibrations.refresh],
+        loop("pulse", pulse.step, _PULSE_SECONDS),
+        loops,
+        CatalogueListener(settings.database_url, following.wake),
+        failures,
+    )
 
     def close() -> None:
-        closing.set()
-        listener.stop()
-        for one in (beating, *loops):
-            one.stop()
-        _write_down(answers_log)
+        lifecycle.stop()
+        answers_log.close()
         sandbox.close()
         pulse.close()
         engine.dispose()
@@ -345,57 +315,7 @@ def create_app(
         "attributor": attributor,
     }
     if background:
-        threading.Thread(target=start, name="start", daemon=True).start()
+        lifecycle.start()
     else:
         replica.catch_up()
     return app
-
-
-def _write_down(answers: RecommendationLog) -> None:
-    """What waits is written at the end; a database that is away by then must not hold the end up."""
-    try:
-        answers.flush()
-    except sa.exc.SQLAlchemyError as error:
-        logs.get("recommender").warning("recommendation_log_lost", error=type(error).__name__)
-
-
-def _is_bot(agent: str) -> bool:
-    return _is_known_bot(agent[:_AGENT_CHARACTERS])
-
-
-@lru_cache(maxsize=4096)
-def _is_known_bot(agent: str) -> bool:
-    """Hundreds of patterns are tried on a name, and a few names make up most of the traffic."""
-    return bool(is_crawler(agent))
-
-
-def _limit_bodies(app: Flask, max_body_bytes: int) -> None:
-    """Everything but a streamed import is read whole, so it is bounded."""
-    from flask import request
-
-    @app.before_request
-    def limit() -> None:
-        if request.path != "/v1/assets:import":
-            request.max_content_length = max_body_bytes
-
-
-def _database_status(pulse: DatabasePulse) -> health.PartStatus:
-    """Reported, not required, and never waited for: answers are made from memory while it is away."""
-    return health.PartStatus(not pulse.trouble, pulse.trouble, required=False)
-
-
-def _observe_catalogue(meters: CatalogueMeters, replica: CatalogueReplica) -> None:
-    meters.assets.set_function(lambda: len(replica.snapshot.catalogue.row_of))
-    meters.revision.set_function(lambda: replica.snapshot.catalogue.revision)
-
-    def of_index(read: Callable[[ApproximateIndex], float], otherwise: float) -> Callable[[], float]:
-        def value() -> float:
-            index = replica.snapshot.index.approximate
-            return otherwise if index is None else read(index)
-
-        return value
-
-    meters.built_recall.set_function(of_index(lambda index: index.tuning.recall, 1.0))
-    meters.approximate_assets.set_function(of_index(lambda index: index.rows, 0))
-    meters.index_bytes.set_function(of_index(lambda index: index.memory_bytes(), 0))
-    meters.unconfirmed_seconds.set_function(lambda: time.monotonic() - replica.confirmed_at)

@@ -20,7 +20,7 @@ class BackgroundLoop:
     def __init__(
         self,
         name: str,
-        step: Callable[[], None],
+        step: Callable[[], object],
         *,
         interval_seconds: float,
         failures: Counter,

@@ -35,7 +35,10 @@ def item_knn(matrix: sparse.csr_array, neighbours: int = 50, shrinkage: float = 
 
 
 def ease(matrix: sparse.csr_array, penalty: float = 200.0) -> F32:
-    """float32 [N, N]: the item weights of EASE in closed form; a column without data is zero."""
+    """float32 [N, N]: the item weights of EASE in closed form; a column without data is zero.
+
+    By the textbook and apart from `link_learning`: a baseline that shared its code would share its mistakes.
+    """
     gram = np.asarray((matrix.T @ matrix).todense(), dtype=np.float64)
     used = np.flatnonzero(np.diag(gram) > 0)
     weights = np.zeros(gram.shape, dtype=np.float32)

@@ -20,6 +20,7 @@ from recommender.domain.ranking_request import RankedAnswer, RankRequest
 from recommender.numeric.score_terms import FIT
 from recommender.store import recommendation_log as store
 from recommender.store.partitions import Partitions
+from servicekit import logs
 
 MOST_WAITING = 20_000
 _BLOCK = 2_000
@@ -73,6 +74,13 @@ class RecommendationLog:
             written += len(block)
             self._rows.labels("written").inc(len(block))
         return written
+
+    def close(self) -> None:
+        """What waits is written at the end; a database that is away by then must not hold the end up."""
+        try:
+            self.flush()
+        except sa.exc.SQLAlchemyError as error:
+            logs.get("recommender").warning("recommendation_log_lost", error=type(error).__name__)
 
 
 def record_of(noted: NotedAnswer) -> AnswerRecord:
