@@ -13,8 +13,8 @@ from recommender.domain.identities import Identity, consent_rank, plain_traits, 
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.fold_state import LoggedSignal, fold_state
 from recommender.service.folding import Folder
-from recommender.store import buyer_blocks as blocks
 from recommender.store import buyers as store
+from recommender.store.buyer_blocks import read_block
 from recommender.store.buyers import AccountRow, IdentityRow
 
 
@@ -112,35 +112,24 @@ class BuyerReader:
     def read_many(
         self, connection: sa.Connection, asked: Sequence[tuple[Identity | None, str | None]]
     ) -> list[BuyerView]:
-        """What `read` gives for each (identity, account's name), in six questions to the database at most."""
-        fingerprint = self._folder.fingerprint
+        """What `read` gives for each (identity, account's name), in one trip to the database.
+
+        Buyers whose log has grown since they were folded are folded from it, each in a trip of its own.
+        """
         wanted = list(dict.fromkeys(identity for identity, _ in asked if identity is not None))
-        found = blocks.find_buyers(connection, wanted, fingerprint)
-        rows = [None if identity is None else found.get(identity) for identity, _ in asked]
-        states = {row.buyer_id: self._folder.state_of(connection, row) for row in found.values()}
-        accounts = blocks.find_accounts(
-            connection,
-            {row.account_id for row in rows if row is not None and row.account_id is not None},
-            {
-                name
-                for row, (_, name) in zip(rows, asked, strict=True)
-                if name is not None and (row is None or row.account_id is None)
-            },
-        )
-        by_id = {account.account_id: account for account in accounts}
-        by_name = {account.external_id: account for account in accounts}
-        members = blocks.members_of(connection, list(by_id), fingerprint)
-        outcomes = blocks.outcomes_of(connection, list(by_id))
-        people = {row.buyer_id: row for rows in members.values() for row in rows}
-        identities = (
-            store.buyer_identities(connection, list(states.keys() | people.keys())) if found or people else {}
-        )
+        names = {name for _, name in asked if name is not None}
+        block = read_block(connection, wanted, names, self._folder.fingerprint)
+        rows = [None if identity is None else block.buyers.get(identity) for identity, _ in asked]
+        states = {row.buyer_id: self._folder.state_of(connection, row) for row in block.buyers.values()}
+        by_id = {account.account_id: account for account in block.accounts}
+        by_name = {account.external_id: account for account in block.accounts}
+        identities = block.identities
         colleagues = {
             account_id: [
                 Member(row.buyer_id, self._folder.stored_state(row), identities.get(row.buyer_id, ()))
                 for row in rows
             ]
-            for account_id, rows in members.items()
+            for account_id, rows in block.members.items()
         }
         views = []
         for row, (_, name) in zip(rows, asked, strict=True):
@@ -154,7 +143,7 @@ class BuyerReader:
                 others = [one for one in colleagues[account.account_id] if one.buyer_id != buyer_id]
                 if buyer_id is not None:
                     others.insert(0, Member(buyer_id, state, own))
-                of_account = AccountView(account, others, outcomes[account.account_id])
+                of_account = AccountView(account, others, block.outcomes[account.account_id])
             views.append(BuyerView(buyer_id, state, own, of_account))
         return views
 

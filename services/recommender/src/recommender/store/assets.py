@@ -11,6 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from recommender.domain.assets import AssetRecord, StoredAsset, url_key
+from recommender.store.driver import Question, ask_all
 
 _RECORD_COLUMNS = (
     "asset_id, title, url, summary, body, type, language, topics, personas, industries, regions, stages, "
@@ -122,9 +123,8 @@ def read_head(connection: sa.Connection) -> tuple[int, str | None]:
 
 def read_heads(connection: sa.Connection) -> tuple[int, str | None, int]:
     """→ (newest revision, the model whose vectors are served, newest revision of the placements' rules)."""
-    row = connection.exec_driver_sql(
-        "SELECT revision, live_model, placements_revision FROM recommender.catalogue_head"
-    ).one()
+    asked = "SELECT revision, live_model, placements_revision FROM recommender.catalogue_head"
+    [[row]] = ask_all(connection, [Question(asked)])  # BEGIN travels with it
     return int(row[0]), row[1], int(row[2])
 
 

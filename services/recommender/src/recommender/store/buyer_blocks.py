@@ -1,8 +1,9 @@
-"""Reading what is known of many buyers at once: as many questions to the database for a block as for one."""
+"""Reading what is known of many buyers at once: one trip to the database for a block as for one."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -10,79 +11,92 @@ from recommender.domain.identities import Identity, plain_traits
 from recommender.numeric.fold_state import LoggedSignal
 from recommender.store.buyers import (
     BUYER_COLUMNS,
+    IDENTITY_COLUMNS,
     JOIN_PROFILE,
     MOST_MEMBERS,
     AccountRow,
     BuyerRow,
+    IdentityRow,
     buyer_of,
+    identities_of,
 )
+from recommender.store.driver import Question, ask_all
 
 # As many as `store.buyers.account_outcomes` reads for one account.
 _MOST_OUTCOMES = 500
 
 
-def find_buyers(
-    connection: sa.Connection, wanted: Sequence[Identity], fingerprint: str
-) -> dict[Identity, BuyerRow]:
-    """The buyers with these identities; those nobody has seen are left out."""
-    if not wanted:
-        return {}
-    rows = connection.exec_driver_sql(
-        f"SELECT i.kind, i.external_id, {BUYER_COLUMNS} FROM unnest(%(kinds)s::text[], %(ids)s::text[]) "
-        "AS t(kind, external_id) JOIN recommender.identities i USING (kind, external_id) "
-        f"JOIN recommender.buyers b USING (buyer_id) {JOIN_PROFILE}",
-        {
-            "kinds": [one.kind for one in wanted],
-            "ids": [one.external_id for one in wanted],
-            "fingerprint": fingerprint,
-        },
+@dataclass(frozen=True, slots=True)
+class BuyerBlock:
+    """The buyers that were asked for, the accounts that they belong to or that were named, and everybody there.
+
+    `members` are in the order and number in which `store.buyers.members` gives one account's.
+    """
+
+    buyers: Mapping[Identity, BuyerRow] = field(default_factory=dict)
+    accounts: Sequence[AccountRow] = ()
+    members: Mapping[int, Sequence[BuyerRow]] = field(default_factory=dict)
+    outcomes: Mapping[int, Sequence[LoggedSignal]] = field(default_factory=dict)
+    identities: Mapping[int, Sequence[IdentityRow]] = field(default_factory=dict)
+
+
+_ASKED = """
+WITH known AS (
+    SELECT i.kind, i.external_id, b.buyer_id, b.account_id
+    FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS t(kind, external_id)
+    JOIN recommender.identities i USING (kind, external_id) JOIN recommender.buyers b USING (buyer_id)
+), firms AS (
+    SELECT account_id FROM known WHERE account_id IS NOT NULL
+    UNION SELECT account_id FROM recommender.accounts WHERE external_id = ANY(%(names)s)
+)"""
+_BUYERS = f"""{_ASKED}
+SELECT k.kind, k.external_id, {BUYER_COLUMNS}
+FROM known k JOIN recommender.buyers b USING (buyer_id) {JOIN_PROFILE}"""
+_ACCOUNTS = f"""{_ASKED}
+SELECT a.account_id, a.external_id, a.traits FROM firms JOIN recommender.accounts a USING (account_id)"""
+_MEMBERS = f"""
+    FROM recommender.buyers b {JOIN_PROFILE} WHERE b.account_id = firms.account_id
+    ORDER BY p.folded_at DESC NULLS FIRST, b.buyer_id LIMIT {MOST_MEMBERS}"""
+_COLLEAGUES = f"""{_ASKED}
+SELECT m.* FROM firms CROSS JOIN LATERAL (SELECT {BUYER_COLUMNS} {_MEMBERS}) m"""
+_OUTCOMES = f"""{_ASKED}
+SELECT firms.account_id, o.* FROM firms CROSS JOIN LATERAL (
+    SELECT extract(epoch FROM at)::float8, kind, weight::float8 FROM recommender.signals s
+    WHERE s.account_id = firms.account_id ORDER BY at DESC LIMIT {_MOST_OUTCOMES}
+) o"""
+_IDENTITIES = f"""{_ASKED}
+SELECT {IDENTITY_COLUMNS} FROM (
+    SELECT buyer_id FROM known
+    UNION SELECT m.buyer_id FROM firms CROSS JOIN LATERAL (SELECT b.buyer_id {_MEMBERS}) m
+) everybody JOIN recommender.identities i USING (buyer_id) ORDER BY i.kind DESC, i.identity_id"""
+
+
+def read_block(
+    connection: sa.Connection, wanted: Sequence[Identity], names: Collection[str], fingerprint: str
+) -> BuyerBlock:
+    """What is stored of the buyers with these identities and of the accounts with these names."""
+    if not wanted and not names:
+        return BuyerBlock()
+    parameters = {
+        "kinds": [one.kind for one in wanted],
+        "ids": [one.external_id for one in wanted],
+        "names": sorted(names),
+        "fingerprint": fingerprint,
+    }
+    texts = (_BUYERS, _ACCOUNTS, _COLLEAGUES, _OUTCOMES, _IDENTITIES)
+    buyers, accounts, colleagues, said, identities = ask_all(
+        connection, [Question(text, parameters) for text in texts]
     )
-    return {Identity(row[0], row[1]): buyer_of(row[2:]) for row in rows}
-
-
-def find_accounts(
-    connection: sa.Connection, account_ids: Collection[int], external_ids: Collection[str]
-) -> list[AccountRow]:
-    """The accounts with these numbers, and those with these names."""
-    if not account_ids and not external_ids:
-        return []
-    rows = connection.exec_driver_sql(
-        "SELECT account_id, external_id, traits FROM recommender.accounts "
-        "WHERE account_id = ANY(%s) OR external_id = ANY(%s)",
-        (sorted(account_ids), sorted(external_ids)),
+    members: dict[int, list[BuyerRow]] = {row[0]: [] for row in accounts}
+    outcomes: dict[int, list[LoggedSignal]] = {row[0]: [] for row in accounts}
+    for row in colleagues:
+        members[row[1]].append(buyer_of(row))
+    for row in said:
+        outcomes[row[0]].append(LoggedSignal(row[1], row[2], None, row[3], None))
+    return BuyerBlock(
+        {Identity(row[0], row[1]): buyer_of(row[2:]) for row in buyers},
+        [AccountRow(row[0], row[1], plain_traits([row[2]])) for row in accounts],
+        members,
+        outcomes,
+        identities_of(identities),
     )
-    return [AccountRow(row[0], row[1], plain_traits([row[2]])) for row in rows]
-
-
-def members_of(
-    connection: sa.Connection, account_ids: Sequence[int], fingerprint: str
-) -> dict[int, list[BuyerRow]]:
-    """Each account's buyers, in the order and number in which `store.buyers.members` gives one account's."""
-    found: dict[int, list[BuyerRow]] = {account_id: [] for account_id in account_ids}
-    if not found:
-        return found
-    rows = connection.exec_driver_sql(
-        "SELECT m.* FROM unnest(%(accounts)s::bigint[]) AS t(account_id) CROSS JOIN LATERAL ("
-        f"SELECT {BUYER_COLUMNS} FROM recommender.buyers b {JOIN_PROFILE} WHERE b.account_id = t.account_id "
-        f"ORDER BY p.folded_at DESC NULLS FIRST, b.buyer_id LIMIT {MOST_MEMBERS}) m",
-        {"accounts": list(found), "fingerprint": fingerprint},
-    )
-    for row in rows:
-        found[int(row[1])].append(buyer_of(row))
-    return found
-
-
-def outcomes_of(connection: sa.Connection, account_ids: Sequence[int]) -> dict[int, list[LoggedSignal]]:
-    """What the sales system reported of each account, as `store.buyers.account_outcomes` has it for one."""
-    found: dict[int, list[LoggedSignal]] = {account_id: [] for account_id in account_ids}
-    if not found:
-        return found
-    rows = connection.exec_driver_sql(
-        "SELECT t.account_id, o.* FROM unnest(%s::bigint[]) AS t(account_id) CROSS JOIN LATERAL ("
-        "SELECT extract(epoch FROM at)::float8, kind, weight::float8 FROM recommender.signals s "
-        f"WHERE s.account_id = t.account_id ORDER BY at DESC LIMIT {_MOST_OUTCOMES}) o",
-        (list(found),),
-    )
-    for row in rows:
-        found[int(row[0])].append(LoggedSignal(row[1], row[2], None, row[3], None))
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -123,12 +123,22 @@ def buyer_rows(connection: sa.Connection, ids: Sequence[int], fingerprint: str) 
     return [buyer_of(row) for row in rows]
 
 
+IDENTITY_COLUMNS = (
+    "i.buyer_id, i.identity_id, i.kind, i.external_id, i.traits, i.consent, i.consent_at, i.opted_out_at"
+)
+
+
 def buyer_identities(connection: sa.Connection, buyer_ids: Sequence[int]) -> dict[int, list[IdentityRow]]:
     rows = connection.exec_driver_sql(
-        "SELECT buyer_id, identity_id, kind, external_id, traits, consent, consent_at, opted_out_at "
-        "FROM recommender.identities WHERE buyer_id = ANY(%s) ORDER BY kind DESC, identity_id",
+        f"SELECT {IDENTITY_COLUMNS} FROM recommender.identities i "
+        "WHERE i.buyer_id = ANY(%s) ORDER BY i.kind DESC, i.identity_id",
         (list(buyer_ids),),
     )
+    return identities_of(rows)
+
+
+def identities_of(rows: Iterable[Sequence[Any]]) -> dict[int, list[IdentityRow]]:
+    """Rows of `IDENTITY_COLUMNS` by buyer, in their order."""
     found: dict[int, list[IdentityRow]] = {}
     for row in rows:
         found.setdefault(int(row[0]), []).append(IdentityRow(*row[1:]))

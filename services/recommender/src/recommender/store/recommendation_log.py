@@ -10,7 +10,7 @@ from operator import attrgetter
 import sqlalchemy as sa
 
 from recommender.domain.answers import AnswerRecord
-from recommender.store.copying import copying
+from recommender.store.driver import copying
 
 _NAMES = tuple(f.name for f in fields(AnswerRecord))
 _COLUMNS = ", ".join(_NAMES)

@@ -15,7 +15,7 @@ from recommender.domain.events import OUTCOMES, Event
 from recommender.domain.identities import Identity, merge_traits
 from recommender.store import claims, identities, identity_facts
 from recommender.store.assets import asset_ids_by_url
-from recommender.store.copying import copying
+from recommender.store.driver import copying
 
 # Of a hundred ids the savepoint's trips to the database cost what COPY saves.
 _MANY = 400
