@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from recommender.domain.stage_config import load_stage_model
 from recommender.domain.stages import OUTCOMES, SECONDS_PER_DAY, Floats
 from recommender.numeric.stage_display import anchor, display, intent, log_odds, pool
-from recommender.numeric.stage_evidence import estimate_from, evidence, sentence
+from recommender.numeric.stage_evidence import estimate_from, evidence
 from recommender.numeric.stage_filter import filter_tracks, silence_only
 from recommender.numeric.stage_filter_slow import filter_one_slowly
+from recommender.numeric.stage_sentences import sentence
 from recommender.numeric.stage_tracks import StageSignal, Tracks
 
 MODEL = load_stage_model()

@@ -13,11 +13,11 @@ from recommender.numeric.stage_evidence import (
     Story,
     estimate_from,
     evidence,
-    sentence,
     shown_evidence,
     story_of,
 )
 from recommender.numeric.stage_filter import trace_prepared
+from recommender.numeric.stage_sentences import sentence
 from recommender.numeric.stage_tracks import StageSignal, Tracks, prepare_tracks
 
 MODEL = load_stage_model()
@@ -52,9 +52,27 @@ def test_what_is_not_shown_is_summed_in_one() -> None:
     many = track(*[(day, "view_product") for day in range(1, 30, 3)], (2, "demo_request"))
     full, short = evidence(MODEL, many, NOW, top=100), evidence(MODEL, many, NOW, top=2)
     assert [one.kind for one in short] == ["start", *[one.kind for one in short[1:3]], "rest"]
-    assert short[-1].count == len(full) - 3
+    assert short[-1].count == sum(one.count for one in full[1:]) - sum(one.count for one in short[1:3])
     assert estimate_from(short) == pytest.approx(estimate_from(full), abs=1e-12)
-    assert any(one.signal_type == "demo_request" for one in short)
+
+
+def test_what_there_is_much_of_is_told_as_one() -> None:
+    months = [(30.0 * n, kind) for n in range(1, 10) for kind in ("view_product", "view_pricing")]
+    busy = track(*months, (3.5, "demo_request"), (25.0, "chat"), (95.0, "chat"))
+    shown = {(one.kind, one.signal_type, one.count): one for one in evidence(MODEL, busy, NOW, top=8)}
+    pricing = shown["signal", "view_pricing", 9]
+    assert pricing.at == NOW - 30 * SECONDS_PER_DAY, "the last of them"
+    assert pricing.effect > shown["signal", "demo_request", 1].effect > 0
+    assert ("signal", "chat", 1) in shown, "two are told singly"
+    [earlier] = [one for kind, one in shown.items() if kind[0] == "silence" and kind[2] > 2]
+    assert (earlier.until or 0) - (earlier.at or 0) == 30 * SECONDS_PER_DAY, "the longest"
+    assert shown["silence", None, 1].until == NOW, "the one that lasts stands alone"
+    assert sentence(MODEL, earlier, NOW) == (
+        f"{earlier.count} earlier silences, the longest 4 weeks: strongly lowers consideration and decision"
+    )
+    assert sentence(MODEL, pricing, NOW) == (
+        "Viewed pricing 9 times, the last 4 weeks ago: strongly raises consideration and decision"
+    )
 
 
 def test_signals_that_do_not_count_are_no_evidence() -> None:

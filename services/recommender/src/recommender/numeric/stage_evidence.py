@@ -1,37 +1,30 @@
-"""Why an estimate is what it is: the share of each signal and of each silence, and sentences that say it."""
+"""Why an estimate is what it is: the share of each signal and of each silence."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from recommender.domain.stages import OUTCOMES, PUBLIC_STAGES, SECONDS_PER_DAY, Floats, StageModel
+from recommender.domain.stages import OUTCOMES, SECONDS_PER_DAY, Floats, StageModel
 from recommender.numeric.stage_display import intent, log_odds, prevalent_odds, start_odds
 from recommender.numeric.stage_filter import FilterTrace, trace_prepared
 from recommender.numeric.stage_tracks import Ints, PreparedTracks, Tracks, prepare_tracks
 
-STRONG = 1.0
-"""An effect from here on multiplies the odds by e or more."""
-SLIGHT = 0.1
 SHORT_SILENCE_DAYS = 1.0
-OUTCOME_LABELS = dict(
-    zip(
-        OUTCOMES,
-        ("An opportunity was opened", "An opportunity was lost", "An opportunity was won"),
-        strict=True,
-    )
-)
+SINGLY = 2
+"""Of a type of signal, and of earlier silences, more than so many are told as one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One reason: what it added to the log-odds of the intent states (consideration and decision).
 
-    kind `start`: where everybody begins; `signal`: at `at`; `silence`: from `at` to `until`; `rest`: all that
-    is not shown singly, `count` of them; `account`: what the account's other signals did; `outcomes`: what
-    the firm's own past outcomes, `count` of them, taught. Times are seconds since the epoch, None where
+    kind `start`: where everybody begins; `signal`: at `at`, or `count` of a type, the last at `at`;
+    `silence`: from `at` to `until`, or `count` earlier ones, and these are the longest's times; `rest`: all
+    that is not told otherwise, `count` of them; `account`: what the account's other signals did; `outcomes`:
+    what the firm's own past outcomes, `count` of them, taught. Times are seconds since the epoch, None where
     there is none.
     """
 
@@ -73,8 +66,9 @@ def story_of(tracks: PreparedTracks, p: Floats, trace: FilterTrace, track: int) 
 def evidence(model: StageModel, track: Tracks, now: float, top: int = 8) -> list[Evidence]:
     """What the raw estimate of one track is made of; the effects add up to its log-odds of intent.
 
-    First comes the start, then the `top` largest effects, newest first, then one `rest`. `estimate_from`
-    gives the estimate back. Raises ValueError unless there is exactly one track.
+    First comes the start, then the `top` largest effects, newest first, then one `rest`; what there is much
+    of is told as one. `estimate_from` gives the estimate back. Raises ValueError unless there is exactly one
+    track.
     """
     if len(track) != 1:
         raise ValueError("evidence is of one track at a time")
@@ -140,64 +134,35 @@ def estimate_from(shown: Sequence[Evidence]) -> float:
     return 1.0 / (1.0 + math.exp(-total))
 
 
-def sentence(model: StageModel, one: Evidence, now: float) -> str:
-    """The evidence in words for a marketer, such as "Viewed pricing 3 days ago: raises decision"."""
-    if one.kind == "start":
-        return "Before any signal: few buyers are in the market at a time"
-    return f"{_what(model, one, now)}: {_effect(one.effect)} {_intent_name(model)}"
-
-
-def _what(model: StageModel, one: Evidence, now: float) -> str:
-    if one.kind == "account":
-        return "What others at the account did, and it as a whole"
-    if one.kind == "outcomes":
-        return f"What {one.count} reports of your sales system taught of signals like these"
-    if one.kind == "rest":
-        return f"{one.count} smaller {'sign' if one.count == 1 else 'signs'} together"
-    if one.kind == "silence":
-        quiet = _span((one.until or now) - (one.at or now))
-        return f"No activity for {quiet}" if one.until == now else f"An earlier silence of {quiet}"
-    name = one.signal_type or ""
-    label = OUTCOME_LABELS.get(name) or model.signal_labels.get(name) or name.replace("_", " ").capitalize()
-    age = now - (one.at or now)
-    return f"{label} today" if age < SECONDS_PER_DAY else f"{label} {_span(age)} ago"
-
-
-def _effect(effect: float) -> str:
-    if abs(effect) < SLIGHT:
-        return "hardly changes"
-    strongly = "strongly " if abs(effect) >= STRONG else ""
-    return strongly + ("raises" if effect > 0 else "lowers")
-
-
-def _intent_name(model: StageModel) -> str:
-    named = {model.public_names[state] for state in model.display.intent_states}
-    return " and ".join(name for name in PUBLIC_STAGES if name in named)
-
-
-def _span(seconds: float) -> str:
-    days = seconds / SECONDS_PER_DAY
-    for size, unit, least in (
-        (365.25, "year", 730.5),
-        (30.4375, "month", 60.0),
-        (7.0, "week", 14.0),
-        (1.0, "day", 1.0),
-    ):
-        if days >= least:
-            count = int(days / size)
-            return f"{count} {unit}" + ("" if count == 1 else "s")
-    return "less than a day"
-
-
 def _largest(found: list[Evidence], top: int) -> list[Evidence]:
     worth = [one for one in found if one.kind != "silence" or _lasted(one) >= SHORT_SILENCE_DAYS]
-    chosen = sorted(worth, key=lambda one: (-abs(one.effect), -(one.at or 0.0)))[:top]
-    kept = {id(one) for one in chosen}
-    rest = [one.effect for one in found if id(one) not in kept]
-    shown = sorted(chosen, key=lambda one: (-(one.until or one.at or 0.0), one.kind))
+    told = sorted(_grouped(worth), key=lambda one: (-abs(one.effect), -(one.at or 0.0)))
+    shown = sorted(told[:top], key=lambda one: (-(one.until or one.at or 0.0), one.kind))
+    short = [one for one in found if one.kind == "silence" and _lasted(one) < SHORT_SILENCE_DAYS]
+    rest = [*told[top:], *short]
     if rest:
-        shown.append(Evidence("rest", None, None, math.fsum(rest), count=len(rest)))
+        total = math.fsum(one.effect for one in rest)
+        shown.append(Evidence("rest", None, None, total, count=sum(one.count for one in rest)))
     return shown
+
+
+def _grouped(found: list[Evidence]) -> list[Evidence]:
+    """Signals of a type told as one, and all silences but the one that lasts, where there are many.
+
+    A buyer of months has dozens of each, and a list of the largest would name silences alone.
+    """
+    alike: dict[tuple[str, str | None], list[Evidence]] = {}
+    for place, one in enumerate(found):
+        lasts = one.kind == "silence" and place == len(found) - 1
+        alike.setdefault(("lasting" if lasts else one.kind, one.signal_type), []).append(one)
+    grouped: list[Evidence] = []
+    for same in alike.values():
+        if len(same) <= SINGLY:
+            grouped += same
+            continue
+        told = max(same, key=lambda one: _lasted(one) if one.kind == "silence" else one.at or 0.0)
+        grouped.append(replace(told, effect=math.fsum(one.effect for one in same), count=len(same)))
+    return grouped
 
 
 def _lasted(one: Evidence) -> float:

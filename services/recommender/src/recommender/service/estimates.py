@@ -18,8 +18,9 @@ from recommender.numeric.calibration import Calibration, calibrated
 from recommender.numeric.fold_state import LoggedSignal
 from recommender.numeric.outcome_features import outcome_features
 from recommender.numeric.stage_display import anchor, display, intent, log_odds, pool
-from recommender.numeric.stage_evidence import Story, effects, sentence, shown_evidence, story_of
+from recommender.numeric.stage_evidence import Story, effects, shown_evidence, story_of
 from recommender.numeric.stage_filter import FilterTrace, trace_prepared
+from recommender.numeric.stage_sentences import sentence
 from recommender.numeric.stage_tracks import PreparedTracks, StageSignal, Tracks, prepare_tracks
 from recommender.service.buyer_view import AccountView, BuyerView
 
