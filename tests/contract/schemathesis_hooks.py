@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 import orjson
 import schemathesis
+
+# Strategies for nested filters are built by recursion, and that of a filter's violations is deep.
+sys.setrecursionlimit(5_000)
 
 # As the contract has it: ids are printable, which no schema's pattern can tell for all of Unicode.
 _IDS = frozenset(

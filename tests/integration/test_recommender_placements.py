@@ -190,6 +190,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"boost": [{"asset_ids": ["a"], "strength": 1e9}]}, "/boost/0/strength"),
     ({"bury": [{"filter": {"must": [{"field": "colour", "any_of": ["x"]}]}}]}, "/bury/0/filter/must/0/field"),
     ({"exclude": [{"filter": {"any": []}}]}, "/exclude/0/filter/any"),
+    (
+        {"exclude": [{"filter": {"must": [{"field": "topics", "any_of": ["\x00"]}]}}]},
+        "/exclude/0/filter/must/0/any_of/0",
+    ),
     ({"quotas": [{"filter": {"must": 1}, "at_most": 1}]}, "/quotas/0/filter/must"),
     ({"quotas": [{"asset_ids": ["a"], "at_most": -1}]}, "/quotas/0/at_most"),
     ({"max_per_type": 0}, "/max_per_type"),

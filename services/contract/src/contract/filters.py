@@ -8,7 +8,7 @@ from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from contract.base import StageName, Time, WireModel
+from contract.base import StageName, Text, Time, WireModel
 
 TagField = Literal["type", "language", "topics", "personas", "industries", "regions"]
 FILTER_FIELDS: tuple[str, ...] = (*TagField.__args__, "stage", "published_at")  # type: ignore[attr-defined]
@@ -20,7 +20,7 @@ class TagCondition(WireModel):
     """The asset carries at least one of the values."""
 
     field: TagField
-    any_of: Annotated[tuple[str, ...], _Values]
+    any_of: Annotated[tuple[Text, ...], _Values]
 
 
 class StageCondition(WireModel):

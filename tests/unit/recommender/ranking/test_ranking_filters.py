@@ -54,6 +54,7 @@ def test_nested_trees_and_periods() -> None:
         ({"must": [{"field": "type"}]}, "/filter/must/0/any_of"),
         ({"must": [{"field": "type", "any_of": []}]}, "/filter/must/0/any_of"),
         ({"must": [{"field": "type", "any_of": [1]}]}, "/filter/must/0/any_of/0"),
+        ({"must": [{"field": "type", "any_of": ["x", "a\x00"]}]}, "/filter/must/0/any_of/1"),
         ({"must": [{"field": "type", "any_of": ["x"], "a/b": 1}]}, "/filter/must/0/a~1b"),
         ({"must": [{"field": "stage", "any_of": ["nurture"]}]}, "/filter/must/0/any_of/0"),
         ({"must_not": [{"field": "published_at"}]}, "/filter/must_not/0"),

@@ -34,12 +34,12 @@ def precondition(request: Request) -> Precondition:
     """What If-Match or If-None-Match ask of the stored asset."""
     if request.headers.get("If-None-Match", "").strip() == "*":
         return Precondition(exists=False)
-    value = request.headers.get("If-Match", "").strip()
-    if not value:
+    value = request.headers.get("If-Match")
+    if value is None:
         return UNCONDITIONAL
-    if value == "*":
+    if value.strip() == "*":
         return Precondition(exists=True)
-    etag = _ETAG.fullmatch(value)
+    etag = _ETAG.fullmatch(value.strip())
     if etag is None:
         raise BadRequest("If-Match must be an ETag that this address gave out.", code="etag_invalid")
     return Precondition(revision=int(etag[1]))

@@ -142,6 +142,8 @@ def _any_of(field: str, value: dict[str, object], pointer: str) -> AnyOf:
     for i, one in enumerate(values):
         if not isinstance(one, str):
             raise FilterInvalid(f"{here}/{i}", "must be a text")
+        if "\x00" in one:
+            raise FilterInvalid(f"{here}/{i}", "holds the NUL character, which cannot be stored")
         if field == "stage" and one not in STAGES:
             raise FilterInvalid(f"{here}/{i}", f"no such stage; there are {', '.join(STAGES)}")
     return AnyOf(field, tuple(values))
