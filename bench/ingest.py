@@ -9,7 +9,6 @@ is committed. Then the rows go by COPY into a table with the same columns and no
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import statistics
 import tempfile
@@ -23,7 +22,7 @@ import orjson
 from bench.firm import firm
 from bench.import_log import copy_rows, settle
 from bench.load import Latencies, once, post
-from bench.page import machine, put_section, say
+from bench.page import Surroundings, machine, put_section, say
 
 BATCH, CLIENTS = 100, 8
 TARGET = 0.25
@@ -61,7 +60,7 @@ def measure(folder: Path, rounds: int, count: int) -> str:
             return once(port, [post(port, "/v1/batch", body, key) for body in bodies], CLIENTS)
 
         send(-1, 200)  # makes the buyers and the month's partition
-        load_before = os.getloadavg()[0]
+        around = Surroundings()
         for turn in range(rounds):
             settle(stack)
             began = datetime.now(UTC)
@@ -73,11 +72,11 @@ def measure(folder: Path, rounds: int, count: int) -> str:
             ours.append(count * BATCH / found[-1].lasted)
             theirs.append(copied / seconds)
             say(f"round {turn + 1}: {ours[-1]:,.0f}/s against {theirs[-1]:,.0f}/s")
-    return section(ours, theirs, found, count, load_before)
+    return section(ours, theirs, found, count, around.told())
 
 
 def section(
-    ours: Sequence[float], theirs: Sequence[float], found: Sequence[Latencies], count: int, load: float
+    ours: Sequence[float], theirs: Sequence[float], found: Sequence[Latencies], count: int, around: str
 ) -> str:
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     middle = statistics.median
@@ -85,7 +84,7 @@ def section(
     today = time.strftime("%Y-%m-%d", time.gmtime())
     return f"""## Ingest
 
-`make bench-ingest`, {today}, {machine()}; load average before it {load:.1f}.
+`make bench-ingest`, {today}, {machine()}; {around}.
 {count:,} batches of {BATCH} signals over {CLIENTS} connections through the gateway, against COPY of the rows
 they became into a table with the same columns and no index. Medians of {len(ours)} rounds in turns; in
 brackets the lowest and highest ratio. A batch took {p50:.0f} ms at the median and {p99:.0f} ms at p99.

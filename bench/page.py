@@ -16,6 +16,31 @@ def machine() -> str:
     return f"{cpu}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
 
 
+class Surroundings:
+    """What else had a part of the machine since this was made: load before, and what the host took away."""
+
+    def __init__(self) -> None:
+        self._load = os.getloadavg()[0]
+        self._stolen, self._all = _processor_ticks()
+
+    def told(self) -> str:
+        """Such as "load average before it 0.9; meanwhile the host gave 12% of the cores' time to others"."""
+        load = f"load average before it {self._load:.1f}"
+        stolen, everything = _processor_ticks()
+        if everything == self._all:
+            return load
+        share = (stolen - self._stolen) / (everything - self._all)
+        return f"{load}; meanwhile the host gave {share:.0%} of the cores' time to others"
+
+
+def _processor_ticks() -> tuple[int, int]:
+    """(stolen by the host, all) since the machine started; zeros where that is not known."""
+    if not Path("/proc/stat").exists():
+        return 0, 0
+    ticks = [int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[7], sum(ticks)
+
+
 def put_section(path: Path, name: str, text: str) -> None:
     """Write the part between the marks of `name` anew, or add it at the end."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"

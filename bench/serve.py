@@ -25,7 +25,7 @@ import orjson
 
 from bench.firm import buyer_ids, firm, serving
 from bench.load import Broken, Connection, Latencies, paced, peak, post
-from bench.page import machine, put_section, say
+from bench.page import Surroundings, machine, put_section, say
 from foreword_dev.free_ports import free_ports
 
 CLIENTS = 8
@@ -105,7 +105,7 @@ def measure(folder: Path, assets: int, buyers: int, rounds: int, seconds: float)
             constant = [post(front, PATH, orjson.dumps({"user_id": "buyer-1", "count": 5}))]
             peak(port, requests, CLIENTS, 3)
             peak(front, constant, CLIENTS, 2)
-            load_before = os.getloadavg()[0]
+            around = Surroundings()
             for turn in range(rounds):
                 before = {name: cpu_seconds([pid]) for name, pid in pids.items()}
                 found = peak(port, requests, CLIENTS, seconds)
@@ -126,7 +126,7 @@ def measure(folder: Path, assets: int, buyers: int, rounds: int, seconds: float)
     today = time.strftime("%Y-%m-%d", time.gmtime())
     return f"""## Serving
 
-`make bench-serve`, {today}, {machine()}; load average before it {load_before:.1f}.
+`make bench-serve`, {today}, {machine()}; {around.told()}.
 One recommendation of five assets for one buyer through the gateway, {assets:,} assets and {buyers:,}
 profiles, answers of {size:,} bytes, {CLIENTS} connections. Medians of {rounds} rounds in turns; in brackets
 the lowest and highest ratio. The load generator shares the cores.

@@ -11,7 +11,6 @@ of the page that follow by themselves included.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import statistics
 import time
@@ -24,7 +23,7 @@ import orjson
 import urllib3
 from playwright.sync_api import Request
 
-from bench.page import machine, put_section, say
+from bench.page import Surroundings, machine, put_section, say
 from bench.studio_browser import Desk, own_stack, signed_in
 
 MOST_BYTES, MOST_MILLISECONDS = 150_000, 300
@@ -156,12 +155,12 @@ def visit(desk: Desk, path: str) -> Visit:
     return Visit(float(answered), float(painted), sum(sizes))
 
 
-def report(found: dict[str, list[Visit]], assets: int, load: tuple[float, float]) -> str:
+def report(found: dict[str, list[Visit]], assets: int, around: str) -> str:
     lines = [
         "## Studio",
         "",
         f"`make bench-studio`, {datetime.now(UTC):%Y-%m-%d}, {machine()}; "
-        f"load average when the visits began {load[0]:.1f} and after them {load[1]:.1f}. "
+        f"{around}. "
         f"Chromium on the machine that all services and PostgreSQL run on, over loopback, {assets:,} assets, "
         f"{_ACCOUNTS:,} accounts with {2 * _ACCOUNTS:,} buyers. Every visit has an empty cache; "
         f"{len(next(iter(found.values())))} visits a page. First paint is the browser's "
@@ -191,14 +190,14 @@ def main() -> int:
         fill(desk, asked.assets)
         found: dict[str, list[Visit]] = {name: [] for name in PAGES}
         say("Visiting")
-        before = os.getloadavg()[0]
+        around = Surroundings()
         for turn in range(asked.visits + 1):
             for name, path in PAGES.items():
                 one = visit(desk, quote(path, safe="/?=&+:,-"))
                 if turn:  # the first round warms what every process warms once
                     found[name].append(one)
-        load = before, os.getloadavg()[0]
-    text = report(found, asked.assets, load)
+        told = around.told()
+    text = report(found, asked.assets, told)
     print(text)
     if asked.write:
         put_section(asked.write, "studio", text)

@@ -7,7 +7,19 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from contract.base import NOT_BLANK, BuyerStage, Id, StageName, Tag, Text, Time, Url, WireModel, storable
+from contract.base import (
+    NOT_BLANK,
+    BuyerStage,
+    Id,
+    Number,
+    StageName,
+    Tag,
+    Text,
+    Time,
+    Url,
+    WireModel,
+    storable,
+)
 
 AssetStatus = Literal["draft", "approved", "archived"]
 EmbeddingState = Literal["pending", "ready"]
@@ -24,7 +36,7 @@ Summary = Annotated[Text, StringConstraints(max_length=4_000)]
 Body = Annotated[Text, StringConstraints(max_length=MAX_BODY_CHARACTERS)]
 Type = Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z][a-z0-9_]*$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Weight = Annotated[Number, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Stages = Annotated[
     dict[StageName, Weight],
     Field(

@@ -54,6 +54,10 @@ def _utc(value: datetime) -> datetime:
         raise ValueError("this time is outside the calendar") from error
 
 
+# Without this "5" would be taken for five and true for one, which the schema that clients read refuses.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 # What the validators say, as far as a schema can say it.
 _NO_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from contract.base import Id, Text, WireModel
+from contract.base import Id, Text, Whole, WireModel
 from contract.recommendations import Channel, RecommendationRequest, RecommendationResponse
 
 EmailFormat = Literal["html", "text", "json"]
@@ -20,7 +20,7 @@ class EmailSlotRequest(RecommendationRequest):
     slot: Id = Field("1", description="The place in the mail, where it has several.")
     placement: Id = "email"
     channel: Channel = "email"
-    count: int = Field(3, ge=1, le=MAX_SLOT_COUNT)
+    count: Whole = Field(3, ge=1, le=MAX_SLOT_COUNT)
 
 
 class EmailBlockRequest(EmailSlotRequest):

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from contract.assets import Title
-from contract.base import Id, Time, WireModel
+from contract.base import Id, Number, Time, Whole, WireModel
 from contract.filters import Filter
 from contract.recommendations import MAX_COUNT, RecommendationRequest
 
@@ -38,20 +38,20 @@ class Target(WireModel):
 
 
 class Weighted(Target):
-    strength: float = Field(
+    strength: Number = Field(
         1.0, gt=0, le=100, allow_inf_nan=False, description="In points of the score that `explain` shows."
     )
 
 
 class Quota(Target):
-    at_most: int = Field(ge=0, le=MAX_COUNT, description="So many of them in one answer, and no more.")
+    at_most: Whole = Field(ge=0, le=MAX_COUNT, description="So many of them in one answer, and no more.")
 
 
 class FrequencyCap(WireModel):
     """An asset that was shown to a buyer so often, unanswered, rests."""
 
-    shows: int = Field(ge=1, le=1_000)
-    days: float = Field(
+    shows: Whole = Field(ge=1, le=1_000)
+    days: Number = Field(
         30.0, gt=0, le=3_650, allow_inf_nan=False, description="How long it rests after the last show."
     )
 
@@ -74,7 +74,7 @@ class PlacementRules(WireModel):
         Field(max_length=100),
     ] = Field((), description="Never shown here; an asset's id alone will do as well.")
     quotas: Annotated[tuple[Quota, ...], Field(max_length=10)] = ()
-    max_per_type: int | None = Field(None, ge=1, le=MAX_COUNT)
+    max_per_type: Whole | None = Field(None, ge=1, le=MAX_COUNT)
     frequency_cap: FrequencyCap | None = None
     static: Annotated[tuple[Id, ...], Field(max_length=MAX_PINS)] = Field(
         (), description="Shown first, in this order, where nothing is known of the buyer or of anybody."

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from contract.base import BuyerStage, Id, Text, Time, WireModel
+from contract.base import BuyerStage, Id, Text, Time, Whole, WireModel
 from contract.filters import Filter
 
 Channel = Literal["web", "email", "mobile", "social", "sales"]
@@ -32,7 +32,7 @@ class RecommendationRequest(WireModel):
     account_id: Id | None = None
     placement: Id = "default"
     channel: Channel = "web"
-    count: int = Field(5, ge=1, le=MAX_COUNT)
+    count: Whole = Field(5, ge=1, le=MAX_COUNT)
     goal: Goal = "advance"
     context: PageContext = PageContext()
     exclude_ids: Annotated[tuple[Id, ...], Field(max_length=500)] = ()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from contract.base import Id, Text, Time, Url, WireModel
+from contract.base import Flag, Id, Text, Time, Url, WireModel
 
 EventType = Literal["buyer.stage_changed", "account.surging", "asset.ready"]
 DeliveryState = Literal["pending", "delivered", "failed"]
@@ -22,7 +22,7 @@ class WebhookEndpointInput(WireModel):
         Annotated[str, StringConstraints(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]{32,88}={0,2}$")]
         | None
     ) = Field(None, description="Your own, if it must be; else one is made and shown once.")
-    rotate_secret: bool = Field(False, description="A new secret; the old one signs too for 24 hours.")
+    rotate_secret: Flag = Field(False, description="A new secret; the old one signs too for 24 hours.")
 
 
 class WebhookEndpoint(WireModel):

@@ -11,11 +11,13 @@ from gateway.access import Caller
 from gateway.disclosure import check_request
 from gateway.routing import Parameter
 from servicekit.errors import BadRequest, Forbidden
+from servicekit.whole_numbers import natural
 from servicekit.wire import parse, read_json
 
 Asked = TypeVar("Asked", bound=RecommendationRequest)
 _COMPONENTS = "#/components/schemas/{model}"
 _LISTS = ("exclude_ids",)
+_WHOLE = frozenset({"count"})
 _OBJECTS = ("context", "filter")
 FILTER = Parameter(
     "filter", "A filter tree, as JSON.", {"$ref": _COMPONENTS.format(model="FilterTree")}, as_json=True
@@ -36,8 +38,15 @@ def from_query(pairs: Iterable[tuple[str, str]], model: type[Asked]) -> Asked:
             target, field = found.setdefault(outer, {}), inner
         if not isinstance(target, dict) or field in target:
             raise BadRequest(f"`{outer}` is given twice.", code="parameter_repeated")
-        target[field] = read_json(text.encode()) if name in _OBJECTS else text
+        target[field] = _value(name, text)
     return parse(model, found)
+
+
+def _value(name: str, text: str) -> Any:
+    if name in _OBJECTS:
+        return read_json(text.encode())
+    number = natural(text) if name in _WHOLE else None
+    return text if number is None else number
 
 
 def parameters(
