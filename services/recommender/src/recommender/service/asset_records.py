@@ -72,7 +72,7 @@ def _require_storable(metadata: Mapping[str, Any]) -> None:
         if _ZERO_BYTE.search(orjson.dumps(metadata)):
             reason = "holds a NUL character"
     except TypeError:
-        reason = "is nested too deeply"
+        reason = "is nested too deeply or holds an integer beyond 64 bits"
     if reason is not None:
         raise Unprocessable(
             f"The metadata {reason}, which cannot be stored.",
