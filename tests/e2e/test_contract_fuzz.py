@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.foreword_process import environment, metric, own_folder
-from e2e.fuzz_contract import cases_of, command
+from e2e.fuzz_contract import cases_of, command, only_the_generators
 from e2e.fuzz_contract import environment as environment_of_fuzz
 from foreword_dev.settings import RunSettings
 from foreword_dev.stack import Stack, running
@@ -45,3 +45,25 @@ def test_generated_requests_are_answered_as_the_contract_says(own_stack: Stack) 
     for ports in (own_stack.settings.gateway, own_stack.settings.recommender):
         service = "gateway" if ports is own_stack.settings.gateway else "recommender"
         assert metric(ports.metrics, f"foreword_{service}_http_requests_total", status="5xx") == 0, said
+
+
+ENDLESS = "\nRuntime Error\n\nmaximum recursion depth exceeded\n"
+NOTHING_WRONG = "\n- ST201 Schema-violating request accepted\n\n    Invalid component: positive test case\n"
+
+
+@pytest.mark.parametrize("said", [ENDLESS, NOTHING_WRONG, 2 * ENDLESS + NOTHING_WRONG])
+def test_what_the_generator_itself_gets_wrong_ends_no_run(said: str) -> None:
+    assert only_the_generators(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        ENDLESS + "\nRuntime Error\n\nconnection refused\n",
+        NOTHING_WRONG + "\n- ST101 Server error\n",
+        "\n- ST201 Schema-violating request accepted\n\n    Invalid component: in body - count\n",
+    ],
+)
+def test_everything_else_does(said: str) -> None:
+    assert not only_the_generators(said)
