@@ -178,21 +178,36 @@ def _up(rig: Rig) -> float | None:
     return registry.get_sample_value("foreword_recommender_database_up")
 
 
-def test_connections_that_the_server_ended_cost_at_most_one_answer(rig: Rig) -> None:
-    """A restart or a failover ends every pooled connection; the first to notice throws all of them away."""
+def _end_connections(rig: Rig) -> None:
+    """As a restart or a failover does to all that are pooled."""
     with contextlib.ExitStack() as stack:  # several pooled connections
         for _ in range(5):
             stack.enter_context(rig.engine.connect()).exec_driver_sql("SELECT 1")
-    with rig.engine.connect() as connection:
+    # By a connection of another pool: the newest of this one is used first, and must be dead as well.
+    other = create_engine(rig.engine.url.render_as_string(False), pool_size=1, application_name="tests")
+    with other.connect() as connection:
         ended = connection.exec_driver_sql(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND application_name = 'foreword-recommender' "
-            "AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND application_name = 'foreword-recommender'"
         ).all()
-        assert len(ended) >= 4
-        connection.invalidate()
+        assert len(ended) >= 5
+    other.dispose()
+
+
+def test_connections_that_the_server_ended_cost_at_most_one_answer(rig: Rig) -> None:
+    _end_connections(rig)
     event = {"type": "page", "userId": "u", "messageId": "after"}
     statuses = [rig.send(event).status_code for _ in range(5)]
     statuses += [rig.client.get("/v1/buyers/u").status_code for _ in range(5)]
     assert statuses.count(503) <= 1
     assert rig.buyer("u")["signal_count"] == 2
+
+
+def test_a_recommendation_that_finds_its_connection_ended_throws_all_of_them_away(rig: Rig) -> None:
+    """It asks past SQLAlchemy, in a pipeline; requests beside it must not each find one more that is dead."""
+    _end_connections(rig)
+    assert rig.recommend(user_id="u")["meta"]["degraded"] is True
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(rig.engine.connect()).exec_driver_sql("SELECT 1")
+    assert rig.recommend(user_id="u")["meta"]["degraded"] is False

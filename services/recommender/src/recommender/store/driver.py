@@ -43,22 +43,15 @@ def ask_all(connection: sa.Connection, questions: Sequence[Question]) -> list[Ro
 
 @contextmanager
 def _driver(connection: sa.Connection, statement: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """psycopg's connection. Its errors are raised as SQLAlchemy's, since those are what callers catch; and one
-    that died does not go back into the pool.
-    """
+    """psycopg's connection; its errors are raised as SQLAlchemy's, since those are what callers catch."""
     driver: psycopg.Connection[tuple[Any, ...]] = connection.connection.driver_connection  # type: ignore[assignment]
     try:
         yield driver
     except psycopg.Error as error:
-        gone = driver.closed or driver.broken
-        if gone:
-            connection.invalidate(error)
+        if driver.closed or driver.broken:
+            # A server that ended one connection has ended all: asked itself, SQLAlchemy finds this one dead and
+            # throws the whole pool away.
+            connection.exec_driver_sql("SELECT 1")
         raise sa.exc.DBAPIError.instance(
-            statement,
-            None,
-            error,
-            psycopg.Error,
-            hide_parameters=True,
-            connection_invalidated=gone,
-            dialect=connection.dialect,
+            statement, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
         ) from error
