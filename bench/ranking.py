@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from ranking_firm import NOW, make_behaviour, make_firm, make_profile
-from recommender.domain.ranking_config import load_ranking_config
+from recommender.domain.ranking_reader import load_ranking_config
 from recommender.numeric.candidates import ExactSearch
 from recommender.service.ranker import RankRequest, recommend_block
 from recommender.service.ranking_inputs import set_scene

@@ -141,6 +141,7 @@ def visit(desk: Desk, path: str) -> Visit:
     context = desk.browser.new_context(storage_state=desk.cookies, viewport={"width": 1440, "height": 900})
     page = context.new_page()
     finished: list[Request] = []
+    # playwright marks what it is handed, which a built-in method cannot bear.
     page.on("requestfinished", lambda sent: finished.append(sent))
     answer = page.goto(desk.url + path)
     if answer is None or answer.status != 200:

@@ -22,7 +22,8 @@ from pathlib import Path
 import orjson
 
 from recommender.commands.evaluation_inputs import read_inputs
-from recommender.domain.ranking_config import RankingConfig, load_ranking_config, ranking_config_table
+from recommender.domain.ranking_config import RankingConfig
+from recommender.domain.ranking_reader import load_ranking_config, ranking_config_table
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.service.evaluation_data import Log, moment
 from recommender.service.ranking_choice import CONSTANTS, choose_ranking

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from recommender.commands import group
-from recommender.domain.ranking_config import load_ranking_config
+from recommender.domain.ranking_reader import load_ranking_config
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.service import ranking_learning

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking_firm import NOW, make_behaviour, make_firm, make_profile
-from recommender.domain.ranking_config import load_ranking_config
+from recommender.domain.ranking_reader import load_ranking_config
 from recommender.numeric.behaviour import empty_behaviour
 from recommender.numeric.candidates import ExactSearch, merge
 from recommender.numeric.rerank import choose

@@ -19,7 +19,7 @@ from recommender.api import signal_validation as signal_validation_routes
 from recommender.api import signals as signal_routes
 from recommender.api import webhooks as webhook_routes
 from recommender.clients.embedder import EmbedderClient
-from recommender.domain.ranking_config import load_ranking_config
+from recommender.domain.ranking_reader import load_ranking_config
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.extraction.sandbox import Sandbox

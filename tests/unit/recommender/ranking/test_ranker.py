@@ -12,7 +12,8 @@ import pytest
 from ranking_firm import DAY, NOW, card, make_behaviour, make_catalogue, make_firm, make_profile
 from recommender.domain.catalogue import Catalogue
 from recommender.domain.filters import AnyOf, Filter, parse_filter
-from recommender.domain.ranking_config import TERMS, AgainSettings, Curve, RankingConfig, load_ranking_config
+from recommender.domain.ranking_config import TERMS, AgainSettings, Curve, RankingConfig
+from recommender.domain.ranking_reader import load_ranking_config
 from recommender.numeric.behaviour import Behaviour, empty_behaviour
 from recommender.numeric.candidates import ExactSearch
 from recommender.numeric.ranking import contributions, score_parts

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ranking_firm import DAY, KINDS, NOW, make_events, make_firm
-from recommender.domain.ranking_config import LINK_TERMS, TERMS, counts, load_ranking_config
+from recommender.domain.ranking_config import LINK_TERMS, TERMS
+from recommender.domain.ranking_reader import load_ranking_config
 from recommender.numeric.behaviour import empty_behaviour, event_table, learn_behaviour
 
 FIRM = make_firm(120)
@@ -60,10 +61,10 @@ def test_together_finds_the_topic_and_never_the_asset_itself() -> None:
 
 def test_links_are_learnt_where_they_weigh_something() -> None:
     plain = load_ranking_config()
-    assert not counts(plain, LINK_TERMS), "the packaged weights leave their cost out"
+    assert not plain.weighs_any(LINK_TERMS), "the packaged weights leave their cost out"
     weights = np.zeros(len(TERMS))
     weights[TERMS.index("words")] = -0.5
-    assert counts(replace(plain, weights=weights), LINK_TERMS)
+    assert replace(plain, weights=tuple(weights)).weighs_any(LINK_TERMS)
     assert learn_behaviour(EVENTS, KINDS, NOW, links=True).linked.asset_ids
     assert not learn_behaviour(EVENTS, KINDS, NOW, links=False).linked.asset_ids
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ranking_firm import DAY, KINDS, make_events, make_firm
-from recommender.domain.ranking_config import TERMS, LastingSettings, load_ranking_config
+from recommender.domain.ranking_config import TERMS, LastingSettings
+from recommender.domain.ranking_reader import load_ranking_config
 from recommender.service.evaluation_data import Log, read_log, with_vectors
 from recommender.service.ranking_choice import CONSTANTS, MOST_WEIGHT, choose_ranking
 

@@ -9,7 +9,8 @@ from importlib.resources import files
 import pytest
 
 from recommender.domain.errors import ConfigurationInvalid
-from recommender.domain.ranking_config import TERMS, load_ranking_config
+from recommender.domain.ranking_config import TERMS
+from recommender.domain.ranking_reader import load_ranking_config
 
 
 def packaged() -> dict[str, object]:

@@ -16,12 +16,8 @@ from scipy import sparse
 from ranking_firm import DAY, KINDS, NOW, make_events, make_firm
 from recommender.commands import group
 from recommender.domain.profile import SignalColumns
-from recommender.domain.ranking_config import (
-    TERMS,
-    load_ranking_config,
-    ranking_config_from,
-    ranking_config_table,
-)
+from recommender.domain.ranking_config import TERMS
+from recommender.domain.ranking_reader import load_ranking_config, ranking_config_from, ranking_config_table
 from recommender.numeric.baselines import Baselines, ease
 from recommender.numeric.behaviour import EventTable, learn_behaviour
 from recommender.numeric.fold import fold_profile

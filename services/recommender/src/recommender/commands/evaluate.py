@@ -16,7 +16,8 @@ from rich.table import Table
 
 from recommender.commands.evaluation_inputs import encoder_options, log_options, moment_option, read_inputs
 from recommender.domain.errors import ConfigurationInvalid
-from recommender.domain.ranking_config import RankingConfig, load_ranking_config, ranking_config_table
+from recommender.domain.ranking_config import RankingConfig
+from recommender.domain.ranking_reader import load_ranking_config, ranking_config_table
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.numeric.candidates import ExactSearch
 from recommender.service.evaluation import OURS, PLAIN, Evaluation, evaluate_log

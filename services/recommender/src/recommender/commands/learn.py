@@ -12,7 +12,8 @@ import numpy as np
 from recommender.commands.database import opened
 from recommender.commands.evaluation_inputs import encoder_options, log_options, moment_option, read_inputs
 from recommender.domain.errors import ConfigurationInvalid
-from recommender.domain.ranking_config import RankingConfig, load_ranking_config, ranking_config_table
+from recommender.domain.ranking_config import RankingConfig
+from recommender.domain.ranking_reader import load_ranking_config, ranking_config_table
 from recommender.domain.signal_kinds import SignalKinds, load_signal_kinds
 from recommender.domain.stage_config import load_stage_model
 from recommender.service.clock import system_clock

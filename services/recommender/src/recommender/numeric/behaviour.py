@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recommender.domain.catalogue import Catalogue
-from recommender.domain.ranking_config import RankingConfig, load_ranking_config
+from recommender.domain.ranking_config import RankingConfig
+from recommender.domain.ranking_reader import load_ranking_config
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.kindred import Kindred, learn_kindred, no_kindred
 from recommender.numeric.link_learning import learn_links

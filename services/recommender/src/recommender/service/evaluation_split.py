@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.domain.ranking_config import RankingConfig, ranking_config_table
+from recommender.domain.ranking_config import RankingConfig
+from recommender.domain.ranking_reader import ranking_config_table
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.baselines import Baselines
 from recommender.numeric.learning import joined, scores_of

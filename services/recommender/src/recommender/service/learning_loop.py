@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from prometheus_client import Gauge, Histogram
 
 from recommender.domain.catalogue import Catalogue
-from recommender.domain.ranking_config import LINK_TERMS, RankingConfig, counts
+from recommender.domain.ranking_config import LINK_TERMS, RankingConfig
 from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.behaviour import Behaviour, empty_behaviour, learn_behaviour
 from recommender.service.clock import Clock
@@ -60,7 +60,7 @@ class BehaviourKeeper:
                 self._config,
                 catalogue=self._catalogue(),
                 # The dearest of it, for terms that weigh nothing until `foreword learn` has seen a log.
-                links=counts(self._config, LINK_TERMS),
+                links=self._config.weighs_any(LINK_TERMS),
             )
         self._rest_until = time.monotonic() + _REST * (time.monotonic() - started)
         self._events.set(len(events))
