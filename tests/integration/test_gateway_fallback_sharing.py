@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter
 
 from contract.recommendations import RecommendationRequest
+from gateway import fallback_sharing
 from gateway.fallback import Fallback
 from gateway.fallback_sharing import SharedFallback
 from gateway.metrics import GatewayMetrics
@@ -95,6 +98,34 @@ def test_an_import_takes_away_what_it_stored_and_nothing_else(replicas: Any) -> 
     assert other.shown() == ["asset-2", "asset-3"]
     one.fallback.forget_all()
     assert other.shown() == []
+
+
+def test_what_a_large_import_stored_is_taken_away_once_and_not_every_second(replicas: Any) -> None:
+    one, other = replicas(start=False), replicas(start=False)
+    other.shared.step()
+    one.fallback.forget(*(f"asset-{number}" for number in range(12_000)))
+    other.shared.step()
+    other.fallback._withdrawn.clear()  # as after five seconds
+    other.remember(1, 2)
+    other.shared.step()
+    assert other.shown() == ["asset-1", "asset-2"]
+
+
+def test_withdrawals_of_before_the_overlap_are_not_read_again(
+    replicas: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fallback_sharing, "_OVERLAP", timedelta(milliseconds=100))
+    one, other = replicas(start=False), replicas(start=False)
+    other.shared.step()
+    one.fallback.forget("asset-1")
+    read: list[int] = []
+    sa.event.listen(other.engine, "after_cursor_execute", lambda _c, cursor, *_: read.append(cursor.rowcount))
+    other.shared.step()
+    assert read[-1] == 1
+    time.sleep(0.2)
+    other.shared.step()
+    other.shared.step()
+    assert read[-1] == 0
 
 
 def test_a_gateway_that_starts_on_a_bad_day_knows_the_last_good_answers(replicas: Any) -> None:

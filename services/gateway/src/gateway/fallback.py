@@ -197,10 +197,11 @@ class Fallback:
                 return
             for asset_id in asset_ids:
                 self._withdrawn[asset_id] = None
+            gone = set(asset_ids)
             for place, assets in self._good.items():
-                for asset_id in asset_ids:
-                    if assets.pop(asset_id, None) is not None:
-                        self._changed.add(place)
+                for asset_id in gone & assets.keys():
+                    del assets[asset_id]
+                    self._changed.add(place)
 
     def take_changed(self) -> dict[Place, list[FallbackAsset]]:
         """What is to be written down since the last call."""

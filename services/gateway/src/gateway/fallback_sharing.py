@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import orjson
@@ -54,8 +54,8 @@ class SharedFallback:
         self._read_began_at = 0.0  # monotonic: the last read that came through began then
         self._failed_at = float("-inf")
         self._saved_at = 0.0
-        self._since: object = None
-        self._applied: deque[int] = deque(maxlen=_MOST_WAITING)
+        self._since: datetime | None = None  # by the database's clock
+        self._applied: set[int] = set()  # those of the overlap
         self._restored = False
         self._waiting: deque[str | None] = deque(maxlen=_MOST_WAITING)
         self._loop = BackgroundLoop(
@@ -126,6 +126,7 @@ class SharedFallback:
 
     def _read(self) -> None:
         with self._engine.connect() as connection:
+            began_at: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
             rows = connection.exec_driver_sql(
                 "SELECT withdrawal_id, asset_id, at FROM gateway.withdrawals "
                 "WHERE at > %(since)s::timestamptz - %(overlap)s ORDER BY at",
@@ -137,9 +138,12 @@ class SharedFallback:
             self._fallback.drop(None)
         if gone:
             self._fallback.drop(gone)
-        self._applied.extend(int(row[0]) for row in fresh)
-        if rows:
-            self._since = rows[-1][2]
+        self._have_read([(row[0], row[2]) for row in rows], began_at)
+
+    def _have_read(self, rows: Iterable[tuple[int, datetime]], began_at: datetime) -> None:
+        """On to when the read began, and not to the newest row: an import's would be read for ever."""
+        self._since = began_at
+        self._applied = {number for number, at in rows if at > began_at - _OVERLAP}
 
     def _restore(self) -> None:
         """Once, at the start: the answers that replicas wrote down, without what was taken away since."""
@@ -168,8 +172,7 @@ class SharedFallback:
         for placement, tree, assets, at in kept:
             self._fallback.restore((placement, tree), [one for one in assets if is_good(one["id"], at)])
         # Without this an import a moment before an answer was written would empty it at every start.
-        self._applied.extend(int(row[0]) for row in withdrawn)
-        self._since = now
+        self._have_read([(row[0], row[2]) for row in withdrawn], now)
         self._restored = True
 
     def _save(self) -> None:
