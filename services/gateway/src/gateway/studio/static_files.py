@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -22,6 +23,9 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 
+# Under its digest as well, or browsers would ask for the typeface again with every page.
+_NAMED_FONT = re.compile(rb"url\(([\w./-]+\.woff2)\)")
+
 
 @dataclass(frozen=True, slots=True)
 class _File:
@@ -34,22 +38,37 @@ class _File:
 @cache
 def _files() -> dict[str, _File]:
     """All of them, some 200 KB: what a request names is looked up here and never becomes a path."""
-    found: dict[str, _File] = {}
+    found: dict[str, bytes] = {}
 
     def gather(folder: Traversable, prefix: str) -> None:
         for entry in folder.iterdir():
             if entry.is_dir():
                 gather(entry, f"{prefix}{entry.name}/")
-                continue
-            suffix = entry.name[entry.name.rfind(".") :]
-            if suffix in _TYPES:
-                data = entry.read_bytes()
-                packed = None if suffix == ".woff2" else gzip.compress(data, 9, mtime=0)
-                digest = hashlib.sha256(data).hexdigest()[:12]
-                found[prefix + entry.name] = _File(data, packed, _TYPES[suffix], digest)
+            elif _suffix(entry.name) in _TYPES:
+                found[prefix + entry.name] = entry.read_bytes()
 
     gather(resources.files("gateway.studio").joinpath("static"), "")
-    return found
+
+    def with_digest(match: re.Match[bytes]) -> bytes:
+        return b"url(%b?v=%b)" % (match[1], _digest(found[match[1].decode()]).encode())
+
+    for name in found:
+        if _suffix(name) == ".css":
+            found[name] = _NAMED_FONT.sub(with_digest, found[name])
+    return {name: _kept(data, _suffix(name)) for name, data in found.items()}
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def _kept(data: bytes, suffix: str) -> _File:
+    packed = None if suffix == ".woff2" else gzip.compress(data, 9, mtime=0)
+    return _File(data, packed, _TYPES[suffix], _digest(data))
 
 
 def address(name: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recommender.domain.assets import url_key
 from recommender.domain.catalogue import STAGES, TAG_FIELDS, AssetCard, Catalogue
+from recommender.index.word_index import WordIndex
 
 # Dead rows beyond this share are dropped by building everything anew.
 _MOST_DEAD = 0.3
@@ -89,6 +90,7 @@ class CatalogueBuilder:
         self._dead: set[int] = set()
         # Shared with readers as it grows; an id found here may be gone, `row_of` decides.
         self.pages: dict[str, str] = {}
+        self.words = WordIndex()  # likewise; read when somebody searches, or beside the requests
         self._sharing: dict[str, set[str]] = {}  # the assets of each page that has more than one
         self._vectors = _Column(np.float32, dimension)
         self._has_vector = _Column(np.bool_)

@@ -1,4 +1,4 @@
-"""Builds the index of a large catalogue beside the requests, which the present one serves meanwhile."""
+"""Builds what searching needs beside the requests: the words, and the index of a large catalogue."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _TRIED_AGAIN = 1.25
 class IndexBuilding:
     """`step` looks whether there is something to build, builds it, and hands it to the replica.
 
+    Words of new rows are read first, so that the next search need not.
     Exact search serves up to `exact_assets` living assets. Beyond that an approximate index takes the rows
     in as soon as it finds `recall_floor` of the exact nearest; where none does, search stays exact.
     """
@@ -40,6 +41,7 @@ class IndexBuilding:
     def step(self) -> None:
         self._replica.compact()
         token, snapshot = self._replica.building_ground()
+        snapshot.words.grow(snapshot.catalogue.cards)
         if not self._is_due(snapshot):
             return
         started = time.perf_counter()

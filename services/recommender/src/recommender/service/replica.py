@@ -22,6 +22,7 @@ from recommender.index.approximate import FEW, ApproximateIndex, KeptIndex, kept
 from recommender.index.catalogue_builder import CatalogueBuilder, LivingRows
 from recommender.index.catalogue_index import CatalogueIndex
 from recommender.index.snapshot import SnapshotMark
+from recommender.index.word_index import WordIndex
 from recommender.service.asset_stages import AssetStageEstimator
 from recommender.service.catalogue_loading import (
     DEFAULT_DIMENSION,
@@ -45,8 +46,14 @@ class Snapshot:
 
     catalogue: Catalogue
     index: CatalogueIndex
+    words: WordIndex
     stages_read_text: bool
     pages: Mapping[str, str]
+
+    def sharing_words(self, text: str, eligible: NDArray[np.bool_], count: int) -> list[int]:
+        """Rows, best first; eligible: bool [N]. The first call after many changes reads their words."""
+        self.words.grow(self.catalogue.cards)
+        return self.words.best(text, eligible, count)
 
     def asset_at(self, page: str) -> str | None:
         """The living asset whose URL has this `url_key`."""
@@ -90,8 +97,9 @@ class CatalogueReplica:
     def snapshot(self) -> Snapshot:
         """The newest picture; before the first load it is empty."""
         if self._snapshot is None:
-            empty = CatalogueBuilder(DEFAULT_DIMENSION, None).publish(-1)
-            return Snapshot(empty, CatalogueIndex.empty(DEFAULT_DIMENSION), False, {})
+            none = CatalogueBuilder(DEFAULT_DIMENSION, None)
+            nothing = CatalogueIndex.empty(DEFAULT_DIMENSION)
+            return Snapshot(none.publish(-1), nothing, none.words, False, none.pages)
         return self._snapshot
 
     def ensure(self, connection: sa.Connection, revision: int, live_model: str | None) -> Snapshot:
@@ -135,7 +143,7 @@ class CatalogueReplica:
                 index = grown.resting_on(approximate, catalogue.vectors)
             # Kept only now: a load that breaks off in the middle must leave what was there.
             self._builder, self._estimator = builder, estimator
-            self._snapshot = Snapshot(catalogue, index, estimator.reads_text, builder.pages)
+            self._snapshot = Snapshot(catalogue, index, builder.words, estimator.reads_text, builder.pages)
             self.applied_at = self.confirmed_at = time.monotonic()
             self._measure(connection, None if current is None else since, time.perf_counter() - started)
             if current is None:
@@ -213,7 +221,7 @@ class CatalogueReplica:
             else:
                 index = index.resting_on(approximate, catalogue.vectors)
             self._builder = fresh
-            self._snapshot = Snapshot(catalogue, index, current.stages_read_text, fresh.pages)
+            self._snapshot = Snapshot(catalogue, index, fresh.words, current.stages_read_text, fresh.pages)
         self._log.info("catalogue_compacted", rows=len(catalogue), before=len(numbers))
 
     def write_snapshot(self) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 from prometheus_client import Histogram
 
 from contract.recommendations import SearchHit, SearchResponse
@@ -27,7 +23,6 @@ _QUERY_SECONDS = 2.0
 # Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009); meaning weighs more than words.
 _FUSION_CONSTANT = 60.0
 _WORD_WEIGHT = 0.5
-_WORD = re.compile(r"\w{2,}", re.UNICODE)
 
 
 class SearchService:
@@ -63,7 +58,7 @@ class SearchService:
                 _fuse(fused, [int(r) for r in rows[0] if r >= 0], 1.0)
         except (UpstreamUnavailable, EmbeddingFailed):
             meaning = False
-        _fuse(fused, _by_words(text, catalogue, eligible), _WORD_WEIGHT)
+        _fuse(fused, snapshot.sharing_words(text, eligible, _DEPTH), _WORD_WEIGHT)
         best = sorted(fused, key=lambda row: (-fused[row], row))[:count]
         return SearchResponse(
             items=tuple(_hit(catalogue, row, rank, fused[row]) for rank, row in enumerate(best, 1)),
@@ -86,20 +81,6 @@ class SearchService:
 def _fuse(fused: dict[int, float], rows: list[int], weight: float) -> None:
     for rank, row in enumerate(rows, 1):
         fused[row] = fused.get(row, 0.0) + weight / (_FUSION_CONSTANT + rank)
-
-
-def _by_words(text: str, catalogue: Catalogue, eligible: NDArray[np.bool_]) -> list[int]:
-    """Rows whose title or summary share words with the text, those with more of them first."""
-    wanted = set(_WORD.findall(text.lower()))
-    if not wanted:
-        return []
-    shared: dict[int, int] = {}
-    for row in np.flatnonzero(eligible).tolist():
-        card = catalogue.cards[row]
-        words = set(_WORD.findall(f"{card.title} {card.summary or ''} {' '.join(card.topics)}".lower()))
-        if common := len(wanted & words):
-            shared[row] = common
-    return sorted(shared, key=lambda row: (-shared[row], row))[:_DEPTH]
 
 
 def _hit(catalogue: Catalogue, row: int, rank: int, score: float) -> SearchHit:

@@ -77,6 +77,6 @@
   });
 
   all("[data-kind]").forEach((select) => { all("[data-when]").forEach((part) => { part.hidden = part.dataset.when !== select.value; }); });
-  // On a phone the menu scrolls sideways; where one is must be in sight.
-  document.querySelector(".menus [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+  // On a phone the menu scrolls sideways; where one is must be in sight. Asked at once it would lay the page out twice.
+  requestAnimationFrame(() => document.querySelector(".menus [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }));
 })();
