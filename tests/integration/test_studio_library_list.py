@@ -50,6 +50,17 @@ def test_filters_are_those_of_the_api_and_hold_for_drafts_too(recommender: Rig) 
     assert rig.client.get("/internal/assets?status=lost").status_code == 422
 
 
+def test_assets_of_a_search_come_at_once_in_its_order_without_what_is_gone(recommender: Rig) -> None:
+    for asset_id in ("a", "b/c", "d"):
+        recommender.put(asset_id, body="a text")
+    recommender.client.delete("/v1/assets/d")
+    answer = recommender.client.post("/internal/assets:named", json={"ids": ["d", "b/c", "x", "a"]})
+    assert [asset["id"] for asset in answer.get_json()["assets"]] == ["b/c", "a"]
+    assert answer.get_json()["assets"][0]["body"] is None
+    for wrong in ([], ["a"] * 101, [5], ["\x00"]):
+        assert recommender.client.post("/internal/assets:named", json={"ids": wrong}).status_code == 422
+
+
 def test_a_list_makes_drafts_whatever_its_columns_are_called(recommender: Rig) -> None:
     rig = recommender
     rig.put("live", title="On the air")

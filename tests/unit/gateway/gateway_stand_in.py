@@ -224,6 +224,13 @@ def make_app(state: StandIn) -> Flask:
             {"assets": list(state.assets.values()), "next_page_token": None, "total": len(state.assets)}
         )
 
+    @app.post("/internal/assets:named")
+    def named() -> Response:
+        body = request.get_data()
+        note(body)
+        asked = orjson.loads(body)["ids"]
+        return _json({"assets": [state.assets[id_] for id_ in asked if id_ in state.assets]})
+
     @app.get("/internal/asset-tags")
     def tags() -> Response:
         return _json({"type": [["blog", 2]], "topics": [["<b>GDP", 1]]})

@@ -206,3 +206,9 @@ class ImportResult(WireModel):
     detail: str | None = None
     errors: tuple[dict[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+class NamedAssets(WireModel):
+    """Which assets the gateway's studio asks the recommender for at once."""
+
+    ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=100)]

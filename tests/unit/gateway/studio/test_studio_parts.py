@@ -138,7 +138,7 @@ def test_goals_are_counted_from_samples() -> None:
     assert figures["Availability"] == Past([0.999])
     assert figures["Coverage"] == Past([0.75])
     assert "Latency" not in figures  # nothing was asked for, so there is nothing to be proud of
-    assert source.by_stage("accounts") == {"decision": 4.0}
+    assert source.by_stage() == {"accounts": {"decision": 4.0}, "buyers": {}}
     assert Counted([]).sum("nothing") == 0
 
 

@@ -20,7 +20,8 @@ from gateway.studio.goals import Counted, Goal
 from servicekit.errors import UpstreamUnavailable
 from servicekit.http import ServiceClient
 
-_STAGES = "foreword_recommender_stage_"  # and then what stands at them: accounts or buyers
+SUBJECTS = ("accounts", "buyers")
+_STAGES = "foreword_recommender_stage_"  # and then what stands at them
 # A Prometheus that has just begun has no month behind it: then its last day is shown, or its last hour.
 _PERIODS = (
     (timedelta(days=30), timedelta(days=1)),
@@ -45,8 +46,8 @@ class Figures(Protocol):
         """Per goal's name its figures; without an entry: not known."""
         ...
 
-    def by_stage(self, subject: str) -> Mapping[str, float]:
-        """`accounts` or `buyers` by the stage that they stand at now; empty where that is not known."""
+    def by_stage(self) -> Mapping[str, Mapping[str, float]]:
+        """`accounts` and `buyers` by the stage that they stand at now; empty where that is not known."""
         ...
 
 
@@ -79,7 +80,10 @@ class PrometheusFigures:
             raise UpstreamUnavailable("Prometheus does not answer what the goals ask.")
         return _values(answer.json())
 
-    def by_stage(self, subject: str) -> Mapping[str, float]:
+    def by_stage(self) -> Mapping[str, Mapping[str, float]]:
+        return {subject: self._standing(subject) for subject in SUBJECTS}
+
+    def _standing(self, subject: str) -> Mapping[str, float]:
         asked = urlencode({"query": f"max by (stage) ({_STAGES}{subject})"})
         answer = self._client.request("GET", f"/api/v1/query?{asked}")
         if answer.status != 200:
@@ -104,8 +108,9 @@ class OwnFigures:
         values = {goal.name: goal.counted(counted) for goal in goals}
         return {name: Past([value]) for name, value in values.items() if value is not None}
 
-    def by_stage(self, subject: str) -> Mapping[str, float]:
-        return self._counted().split(f"{_STAGES}{subject}", "stage")
+    def by_stage(self) -> Mapping[str, Mapping[str, float]]:
+        counted = self._counted()
+        return {subject: counted.split(f"{_STAGES}{subject}", "stage") for subject in SUBJECTS}
 
     def _counted(self) -> Counted:
         families = list(self._registry.collect())

@@ -7,7 +7,7 @@ from typing import get_args
 
 from flask import Blueprint, Response, request
 
-from contract.assets import AssetStatus
+from contract.assets import AssetStatus, NamedAssets
 from recommender.api.requests import (
     json_parameter,
     page_token,
@@ -21,7 +21,7 @@ from recommender.service.importing import AssetImport
 from recommender.service.library import LibraryService
 from recommender.store.assets import AssetQuery
 from servicekit.errors import BadRequest, FieldProblem, Unprocessable
-from servicekit.wire import json_response
+from servicekit.wire import json_response, parse, read_object
 
 
 def blueprint(library: LibraryService, imports: AssetImport) -> Blueprint:
@@ -52,6 +52,12 @@ def blueprint(library: LibraryService, imports: AssetImport) -> Blueprint:
         token = None if found.after is None else page_token(found.after)
         assets = [document_of(asset) for asset in found.assets]
         return json_response({"assets": assets, "next_page_token": token, "total": found.total})
+
+    @routes.post("/internal/assets:named")
+    def named() -> Response:
+        """The assets of a search at once, in the order asked for, without those that are gone."""
+        asked = parse(NamedAssets, read_object(request.get_data()))
+        return json_response({"assets": [document_of(asset) for asset in library.named(asked.ids)]})
 
     @routes.get("/internal/asset-tags")
     def tags() -> Response:

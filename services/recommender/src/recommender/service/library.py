@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,6 +48,15 @@ class LibraryService:
             total,
             None if last is None else (last.updated_at, last.record.asset_id),
         )
+
+    def named(self, ids: Sequence[str]) -> list[AssetOutput]:
+        """As `page` shows them, in the order of `ids`; what is deleted by now is left out."""
+        query = AssetQuery(page_size=len(ids))
+        with self._engine.connect() as connection:
+            catalogue = self._replica.ensure(connection, *store.read_head(connection)).catalogue
+            found, _ = store.list_assets(connection, query, catalogue.model_id, ids, bodies=False)
+        by_id = {asset.record.asset_id: asset for asset in found}
+        return [output_of(by_id[asset_id], catalogue) for asset_id in ids if asset_id in by_id]
 
     def tags(self, most: int) -> dict[str, list[tuple[str, int]]]:
         """Per field its values with how many assets carry them, the commonest first, at most `most` each."""

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from gateway.studio.catalogue import Document
 from gateway.studio.charts import ALL_STAGES
 from gateway.studio.desk import Desk, go, is_fragment
+from gateway.studio.figures import SUBJECTS
 from gateway.studio.roles import Role, needs
 from servicekit.errors import ForewordError, NotFound, UpstreamUnavailable
 from servicekit.whole_numbers import natural
@@ -30,15 +31,19 @@ def blueprint(desk: Desk) -> Blueprint:
             "buyers.html",
             missed=request.args.get("missed", ""),
             now=desk.clock(),
-            standing={subject: _by_stage(subject) for subject in ("accounts", "buyers")},
+            standing=_all_by_stage(),
         )
 
-    def _by_stage(subject: str) -> list[tuple[str, float]]:
+    def _all_by_stage() -> dict[str, list[tuple[str, float]]]:
         try:
-            found = desk.figures.by_stage(subject)
+            found = desk.figures.by_stage()
         except UpstreamUnavailable:
-            return []
-        return [(stage, found[stage]) for stage in ALL_STAGES if stage in found]
+            found = {}
+        return {
+            subject: [(stage, of[stage]) for stage in ALL_STAGES if stage in of]
+            for subject in SUBJECTS
+            for of in [found.get(subject, {})]
+        }
 
     @pages.get("/buyers/find")
     @needs(Role.EDITOR)

@@ -17,7 +17,6 @@ from gateway.studio.library_filters import (
 )
 from gateway.studio.library_search import LibrarySearch
 from gateway.studio.roles import Role, needs
-from servicekit.errors import NotFound
 
 _PAGE = 25
 _FOUND_BY_MEANING = 20
@@ -77,12 +76,7 @@ def blueprint(desk: Desk) -> Blueprint:
         if asked["status"] not in ("", "approved"):
             return {"assets": [], "total": 0, "next_token": None, "more": False}
         hits = desk.catalogue.search(asked["q"][:500], _FOUND_BY_MEANING, search.filter_of(asked))
-        assets = []
-        for hit in hits:
-            try:
-                assets.append(desk.catalogue.asset(hit["id"]))
-            except NotFound:
-                continue  # deleted since it was found
+        assets = desk.catalogue.named([hit["id"] for hit in hits]) if hits else []
         return {"assets": assets, "total": len(assets), "next_token": None, "more": False}
 
     return pages
