@@ -190,6 +190,26 @@ def test_writers_do_not_wait_for_a_reconcile_that_is_encoding(
     assert kept == [(2,)]
 
 
+def test_what_is_settled_is_left_alone_and_looked_at_again_after_a_while(
+    recommender: Rig, clock: SettableClock
+) -> None:
+    for asset_id in ("a", "b"):
+        recommender.put(asset_id)
+    reconcile(recommender)
+    with recommender.engine.begin() as connection:  # by hand: the catalogue's head does not move
+        connection.exec_driver_sql("DELETE FROM recommender.embeddings WHERE asset_id = 'a'")
+    recommender.put("c")
+    reconcile(recommender)
+    assert vectors_of(recommender) == ["b", "c"]
+    clock.advance(minutes=6)
+    reconcile(recommender)
+    assert vectors_of(recommender) == ["a", "b", "c"]
+
+
+def vectors_of(rig: Rig) -> list[str]:
+    return [row[0] for row in rig.rows("SELECT asset_id FROM recommender.embeddings ORDER BY asset_id")]
+
+
 def test_work_left_by_a_replica_that_died_is_taken_up(
     make_recommender: RigMaker, embedder: SwitchableEmbedder, clock: SettableClock
 ) -> None:

@@ -39,6 +39,7 @@ from recommender.service.clock import Clock, system_clock
 from recommender.service.coverage import CoverageService
 from recommender.service.database_pulse import DatabasePulse
 from recommender.service.email_slots import EmailSlotService
+from recommender.service.embedding_backlog import EmbeddingBacklog
 from recommender.service.encoding import AssetEncoder
 from recommender.service.erasure import ErasureService
 from recommender.service.estimates import StageEstimator
@@ -158,8 +159,7 @@ def create_app(
         replica,
         ModelChange(engine, replica.estimator_of, clock),
         clock,
-        meters.catalogue.backlog,
-        meters.catalogue.oldest_seconds,
+        EmbeddingBacklog(engine, clock, meters.catalogue.backlog, meters.catalogue.oldest_seconds),
         meters.catalogue.servable_seconds,
         keep_old_vectors_seconds=settings.keep_old_vectors_days * 86_400.0,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import numpy as np
 import sqlalchemy as sa
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Histogram
 
 from recommender.clients.embedder import EmbeddingFailed
 from recommender.service.clock import Clock
+from recommender.service.embedding_backlog import EmbeddingBacklog
 from recommender.service.encoding import AssetEncoder, AssetText
 from recommender.service.model_change import ModelChange
 from recommender.service.replica import CatalogueReplica
@@ -33,8 +35,7 @@ class Reconciler:
         replica: CatalogueReplica,
         change: ModelChange,
         clock: Clock,
-        backlog: Gauge,
-        oldest_seconds: Gauge,
+        backlog: EmbeddingBacklog,
         servable_seconds: Histogram,
         *,
         keep_old_vectors_seconds: float,
@@ -45,7 +46,6 @@ class Reconciler:
         self._change = change
         self._clock = clock
         self._backlog = backlog
-        self._oldest = oldest_seconds
         self._servable = servable_seconds
         self._keep_seconds = keep_old_vectors_seconds
         self._forgot_at: datetime | None = None
@@ -56,15 +56,15 @@ class Reconciler:
 
         Raises UpstreamUnavailable if it must wait.
         """
-        self._report()
+        self._backlog.report()
         model_id = self._encoder.encode_sentences(["model"]).model_id
         while self._embed_block(model_id):
-            self._report()
+            self._backlog.report_now_and_then()
         if self._change.consider(model_id):  # while another is on its way, nothing is thrown away
             self._forget_old_models(model_id)
         self._replica.catch_up()
         self._replica.refresh_stages()
-        self._report()
+        self._backlog.report()
 
     def _forget_old_models(self, model_id: str) -> None:
         """Now and then, as it reads the whole table; in blocks, so that no transaction is long."""
@@ -82,17 +82,12 @@ class Reconciler:
             if deleted < _FORGOTTEN:
                 return
 
-    def _report(self) -> None:
-        with self._engine.connect() as connection:
-            count, oldest = embeddings.pending_count(connection, read_head(connection)[1])
-        self._backlog.set(count)
-        self._oldest.set(oldest)
-
     def _embed_block(self, model_id: str) -> bool:
         """→ whether there may be more to do; not when the embedder changed its model meanwhile."""
         now = self._clock()
         with self._engine.begin() as connection:
-            pending = embeddings.claim_pending(connection, model_id, _BLOCK, now)
+            settled = self._backlog.settled(model_id)
+            pending = embeddings.claim_pending(connection, model_id, _BLOCK, now, settled=settled)
         if not pending:
             return False
         try:
@@ -108,18 +103,21 @@ class Reconciler:
             live = read_head(connection)[1]
             if refused:
                 embeddings.postpone(connection, refused, now)
-            for asset in pending:
-                if asset.asset_id in done:
-                    vectors, made_by = done[asset.asset_id]
-                    embeddings.save_embeddings(
-                        connection,
-                        made_by,
-                        [asset.asset_id],
-                        [asset.text_hash],
-                        vectors,
-                        now,
-                        announce=live in {None, made_by},
-                    )
+            for made_by in {made_by for _, made_by in done.values()}:
+                given = [
+                    asset
+                    for asset in pending
+                    if asset.asset_id in done and done[asset.asset_id][1] == made_by
+                ]
+                embeddings.save_embeddings(
+                    connection,
+                    made_by,
+                    [asset.asset_id for asset in given],
+                    [asset.text_hash for asset in given],
+                    np.concatenate([done[asset.asset_id][0] for asset in given]),
+                    now,
+                    announce=live in {None, made_by},
+                )
         if live in {None, model_id}:
             for asset in pending:
                 if asset.asset_id in done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -49,8 +50,18 @@ class Share:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """How many assets wait for a vector, since when the longest of them, and the least of their change numbers."""
+
+    count: int
+    oldest_seconds: float
+    first_change: int | None
+
+
 WHOLE = Share(0, 1)
-_IN_SHARE = "('x' || left(md5(a.asset_id), 8))::bit(32)::int8 %% %(shares)s = %(share)s"
+NOTHING_SETTLED = -1  # below every change number
+_IN_SHARE = "(%(shares)s = 1 OR ('x' || left(md5(a.asset_id), 8))::bit(32)::int8 %% %(shares)s = %(share)s)"
 
 Vectors = NDArray[np.float32]
 # Longer than encoding a block can take; after it the work of a replica that died is taken up by another.
@@ -107,20 +118,27 @@ def newest_edit_age(connection: sa.Connection, change: int) -> float | None:
 
 _PENDING = f"""
 UPDATE recommender.assets SET embedding_retry_at = %(now)s::timestamptz + make_interval(secs => %(lease)s)
-WHERE asset_id IN (SELECT a.asset_id FROM recommender.assets a WHERE a.deleted_at IS NULL AND a.status <> 'archived'
+WHERE asset_id IN (SELECT a.asset_id FROM recommender.assets a
+WHERE a.change > %(settled)s AND a.deleted_at IS NULL AND a.status <> 'archived'
+  AND (a.status = 'approved') = %(approved)s
   AND {_IN_SHARE} AND (a.embedding_retry_at IS NULL OR a.embedding_retry_at <= %(now)s
        OR a.embedding_retry_at > %(now)s::timestamptz + make_interval(secs => %(longest)s))
   AND NOT EXISTS (SELECT FROM recommender.embeddings e
                   WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s AND e.text_hash = a.text_hash)
-ORDER BY (a.status = 'approved') DESC, a.updated_at LIMIT %(limit)s FOR UPDATE OF a SKIP LOCKED)
+ORDER BY a.change LIMIT %(limit)s FOR UPDATE OF a SKIP LOCKED)
 RETURNING asset_id, text_hash, title, summary, body, updated_at
 """
 
 
 def claim_pending(
-    connection: sa.Connection, model_id: str, limit: int, now: datetime, share: Share = WHOLE
+    connection: sa.Connection,
+    model_id: str,
+    limit: int,
+    now: datetime,
+    share: Share = WHOLE,
+    settled: int = NOTHING_SETTLED,
 ) -> list[PendingAsset]:
-    """Assets without a vector of this model, leased so that replicas share the work.
+    """Assets without a vector of this model that changed after `settled`, leased so that replicas share the work.
 
     A lease and not a lock: encoding takes long, and writers must not wait for it. Commit before encoding.
     """
@@ -132,8 +150,11 @@ def claim_pending(
         "longest": _LONGEST_WAIT_SECONDS,
         "share": share.index,
         "shares": share.count,
+        "settled": settled,
     }
-    rows = connection.exec_driver_sql(_PENDING, parameters)
+    rows: Sequence[Any] = ()
+    for approved in (True, False):  # each in the order of changes, which an index gives without reading all
+        rows = rows or connection.exec_driver_sql(_PENDING, {**parameters, "approved": approved}).all()
     return [PendingAsset(row[0], bytes(row[1]), row[2], row[3], row[4], row[5]) for row in rows]
 
 
@@ -144,16 +165,16 @@ def give_back(connection: sa.Connection, ids: Sequence[str]) -> None:
     )
 
 
-def pending_count(connection: sa.Connection, model_id: str | None) -> tuple[int, float]:
-    """→ (assets without a vector of this model, age in seconds of the oldest of them)."""
+def pending(connection: sa.Connection, model_id: str | None, settled: int) -> Pending:
+    """What has no vector of this model, among assets that changed after `settled`."""
     row = connection.exec_driver_sql(
-        "SELECT count(*), coalesce(extract(epoch FROM now() - min(a.updated_at))::float8, 0) "
-        "FROM recommender.assets a WHERE a.deleted_at IS NULL AND a.status <> 'archived' AND NOT EXISTS "
-        "(SELECT FROM recommender.embeddings e WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s "
-        "AND e.text_hash = a.text_hash)",
-        {"model": model_id},
+        "SELECT count(*), coalesce(extract(epoch FROM now() - min(a.updated_at))::float8, 0), min(a.change) "
+        "FROM recommender.assets a WHERE a.change > %(settled)s AND a.deleted_at IS NULL "
+        "AND a.status <> 'archived' AND NOT EXISTS (SELECT FROM recommender.embeddings e "
+        "WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s AND e.text_hash = a.text_hash)",
+        {"model": model_id, "settled": settled},
     ).one()
-    return int(row[0]), float(row[1])
+    return Pending(int(row[0]), float(row[1]), row[2])
 
 
 def pending_in_share(connection: sa.Connection, model_id: str, share: Share) -> bool:
