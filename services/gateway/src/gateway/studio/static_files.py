@@ -23,6 +23,8 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 
+# Both sheets as one: a page paints once its last one is there, and each is a request.
+_STYLES = "styles.css"
 # Under its digest as well, or browsers would ask for the typeface again with every page.
 _NAMED_FONT = re.compile(rb"url\(([\w./-]+\.woff2)\)")
 
@@ -48,6 +50,8 @@ def _files() -> dict[str, _File]:
                 found[prefix + entry.name] = entry.read_bytes()
 
     gather(resources.files("gateway.studio").joinpath("static"), "")
+
+    found[_STYLES] = found.pop("vendor/pico.css") + b"\n" + found.pop("studio.css")
 
     def with_digest(match: re.Match[bytes]) -> bytes:
         return b"url(%b?v=%b)" % (match[1], _digest(found[match[1].decode()]).encode())
