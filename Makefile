@@ -95,6 +95,10 @@ bench-embed: $(READY) ## Time the embedder against the bare model and the librar
 bench-studio: $(READY) ## Time the studio's pages in a browser with 10,000 assets; writes docs/performance.md
 	$(BIN)/python -m bench.studio --write docs/performance.md
 
+.PHONY: bench-rest
+bench-rest: $(READY) ## Measure what services and database take while nobody asks anything; writes docs/performance.md
+	$(BIN)/python -m bench.rest --write docs/performance.md
+
 .PHONY: studio-pictures
 studio-pictures: $(READY) ## Photograph the studio with the sample firm, at 1440 and 390 px, into docs/img
 	$(BIN)/python -m bench.studio_pictures --to docs/img

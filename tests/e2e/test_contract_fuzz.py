@@ -16,8 +16,8 @@ from foreword_dev.stack import Stack, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 
-SECONDS = 110
-LEAST_CASES = 2_000
+SECONDS = 70  # `make fuzz` goes on for as long as one likes
+LEAST_CASES = 1_000
 
 
 @pytest.fixture(scope="module")

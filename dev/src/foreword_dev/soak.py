@@ -9,8 +9,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -27,6 +28,7 @@ _TIMES = 10
 _PEAK_SECONDS = 20.0
 _PEAK_CALLERS = 12
 _SAMPLE_SECONDS = 5.0
+_TOLD_SECONDS = 60.0
 _QUIET_PER_SECOND = 5.0
 _IMPORTERS = 6
 _ASSETS, _BUYERS = 300, 200
@@ -88,15 +90,23 @@ class _Requests:
         return self.recommendation(rng, "quiet"), self._soaked.quiet
 
 
-def soak(stack: Stack, quiet_key: str, seconds: float, rng: random.Random) -> Soaked:
+def soak(
+    stack: Stack,
+    quiet_key: str,
+    seconds: float,
+    rng: random.Random,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Soaked:
     """Peak, then ten times of it with imports beside it, then silence and a first caller."""
+    tell(f"Finding the peak, {2 * _PEAK_SECONDS:.0f} seconds")
     soaked = Soaked(seconds)
     keys = {"secret": stack.keys["secret"], "quiet": quiet_key}
     port = stack.settings.gateway.service
     soaked.peak = asyncio.run(_peak(port, keys, rng))
+    tell(f"{soaked.peak:.0f}/s are served when nobody asks for more; now ten times as many are asked for")
     stopping = threading.Event()
     beside = [threading.Thread(target=_import, args=(stack, soaked, stopping, n)) for n in range(_IMPORTERS)]
-    beside.append(threading.Thread(target=_watch, args=(stack, soaked, stopping)))
+    beside.append(threading.Thread(target=_watch, args=(stack, soaked, stopping, tell)))
     for thread in beside:
         thread.start()
     asyncio.run(_overload(port, keys, soaked, rng))
@@ -179,12 +189,19 @@ def _import(stack: Stack, soaked: Soaked, stopping: threading.Event, number: int
             stopping.wait(float(answer.headers.get("Retry-After", 1)))
 
 
-def _watch(stack: Stack, soaked: Soaked, stopping: threading.Event) -> None:
-    began = time.monotonic()
+def _watch(stack: Stack, soaked: Soaked, stopping: threading.Event, tell: Callable[[str], None]) -> None:
+    began, told, served_before = time.monotonic(), 0.0, 0
     workers = {service.name: psutil.Process(service.process.pid) for service in stack.services.running}
     while True:
         gateway, recommender = (_mebibytes(workers[name]) for name in ("gateway", "recommender"))
-        soaked.memory.append((time.monotonic() - began, gateway, recommender))
+        now = time.monotonic() - began
+        soaked.memory.append((now, gateway, recommender))
+        if now - told >= _TOLD_SECONDS:
+            served = soaked.loud.served + soaked.quiet.served + soaked.signals.served
+            rate = (served - served_before) / (now - told)
+            far = f"{now / 60:.0f} of {soaked.seconds / 60:.0f} minutes"
+            tell(f"{far}: {rate:.0f}/s served, gateway {gateway:.0f} MiB, recommender {recommender:.0f} MiB")
+            told, served_before = now, served
         if stopping.wait(_SAMPLE_SECONDS):
             return
 
@@ -276,6 +293,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="the page whose table is written anew")
     given = parser.parse_args()
     console = Console(highlight=False)
+    tell = partial(print, file=sys.stderr, flush=True)
     environment = {
         "FOREWORD_EMBEDDER_MODEL": "hashing-384",
         "FOREWORD_RATE_LIMIT": "off",
@@ -284,8 +302,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="foreword-soak-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         settings, _ = settings_in(Path(folder) / "data")
-        with running(settings, lambda _: None, environment) as stack:
-            soaked = soak(stack, fill(stack), 60.0 * given.minutes, random.Random(given.seed))
+        with running(settings, tell, environment) as stack:
+            soaked = soak(stack, fill(stack), 60.0 * given.minutes, random.Random(given.seed), tell)
     console.print(table(soaked), soft_wrap=True, markup=False)
     for name, tally in (("loud", soaked.loud), ("quiet", soaked.quiet), ("signals", soaked.signals)):
         console.print(name, dict(tally.outcomes), f"unsent {tally.unsent}", soft_wrap=True, markup=False)

@@ -22,7 +22,7 @@ def report(outcome: Outcome) -> str:
     minutes = (outcome.ended - outcome.began) / 60
     lines = [
         f"## The last full run: seed {outcome.seed}, {faults.kills} kills in {minutes:.1f} minutes",
-        f"{'Passed.' if outcome.passed else '**Failed.**'} On two cores that other work shared.",
+        f"{'Passed.' if outcome.passed else '**Failed.**'}",
         "",
         "| what was held against what | | |",
         "|---|---:|---|",

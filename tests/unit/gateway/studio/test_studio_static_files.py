@@ -25,7 +25,7 @@ def test_every_file_that_a_template_names_is_there_and_kept_for_good() -> None:
         if template.name.endswith(".html")
         for name in re.findall(r"static\('([^']+)'\)", template.read_text())
     }
-    assert {"styles.css", "studio.js", "vendor/inter.woff2"} <= named
+    assert {"styles.css", "scripts.js", "vendor/inter.woff2"} <= named
     with app.test_request_context():
         addresses = {name: static_files.address(name) for name in named}
     for name, address in addresses.items():

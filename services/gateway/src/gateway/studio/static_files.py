@@ -23,8 +23,11 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 
-# Both sheets as one: a page paints once its last one is there, and each is a request.
-_STYLES = "styles.css"
+# A page paints once the last of its sheets is there, and each file is a request.
+_TOGETHER = {
+    "styles.css": ("vendor/pico.css", "studio.css"),
+    "scripts.js": ("vendor/htmx.js", "studio.js", "many.js"),
+}
 # Under its digest as well, or browsers would ask for the typeface again with every page.
 _NAMED_FONT = re.compile(rb"url\(([\w./-]+\.woff2)\)")
 
@@ -51,7 +54,8 @@ def _files() -> dict[str, _File]:
 
     gather(resources.files("gateway.studio").joinpath("static"), "")
 
-    found[_STYLES] = found.pop("vendor/pico.css") + b"\n" + found.pop("studio.css")
+    for name, parts in _TOGETHER.items():
+        found[name] = b"\n".join(found.pop(part) for part in parts)
 
     def with_digest(match: re.Match[bytes]) -> bytes:
         return b"url(%b?v=%b)" % (match[1], _digest(found[match[1].decode()]).encode())
