@@ -129,7 +129,7 @@ def test_each_goal_has_its_figure_and_a_month_behind_it(prometheus: str) -> None
     # A day's window holds 24 or 25 of the hourly samples, depending on the second of the question.
     assert 46 <= found["Stage moves"].values[-1] <= 48
     assert found["Availability"].values[-1] == pytest.approx(0.995, abs=0.001)
-    assert source.by_stage("accounts") == {"decision": 5.0}
+    assert source.by_stage()["accounts"] == {"decision": 5.0}
 
 
 def test_the_page_shows_target_and_trend_or_says_what_is_missing(
