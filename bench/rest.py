@@ -23,7 +23,7 @@ from foreword_dev.stack import Stack
 from servicekit.database import create_engine
 
 MOST_SHARE = 0.05
-_SETTLED, _PATIENCE, _LOOK = 0.15, 300.0, 10.0
+_SETTLED, _PATIENCE, _LOOK = 0.06, 300.0, 20.0
 
 
 def families(stack: Stack) -> dict[str, psutil.Process]:
