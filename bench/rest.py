@@ -23,6 +23,7 @@ from foreword_dev.stack import Stack
 from servicekit.database import create_engine
 
 MOST_SHARE = 0.05
+# Share of a core below which all together count as done with what was sent; seconds.
 _SETTLED, _PATIENCE, _LOOK = 0.06, 300.0, 20.0
 
 

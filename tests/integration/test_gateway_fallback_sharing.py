@@ -19,7 +19,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.store.migrate import migrate
 from servicekit.database import create_engine
 from servicekit.metrics import Metrics
-from unit.gateway.gateway_stand_in import content
+from unit.gateway.stand_in_documents import content
 
 ASKED = RecommendationRequest(placement="sidebar", count=50)
 

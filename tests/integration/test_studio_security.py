@@ -18,7 +18,7 @@ from integration.studio_place import FORM, PASSWORD, Place, place, post, rules, 
 from servicekit.errors import Conflict, Forbidden, NotFound, TooManyRequests, Unprocessable
 from unit.gateway.gateway_fixtures import stand_in, stand_in_server
 from unit.gateway.gateway_stand_in import StandIn
-from unit.gateway.gateway_stand_in import _asset as asset_document
+from unit.gateway.stand_in_documents import stored_asset as asset_document
 
 __all__ = ["place", "stand_in", "stand_in_server"]
 

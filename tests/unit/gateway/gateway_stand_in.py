@@ -15,15 +15,14 @@ from flask import Flask, Response, g, request
 from werkzeug.routing import PathConverter
 from werkzeug.serving import make_server
 
-STAGE = {
-    "name": "consideration",
-    "confidence": 0.61,
-    "distribution": {"awareness": 0.2, "consideration": 0.61, "decision": 0.19},
-    "evidence": [
-        {"signal": "Pricing Viewed", "at": "2026-01-01T00:00:00Z", "effect": 0.8, "text": "pricing"}
-    ],
-    "as_of": "2026-01-02T00:00:00Z",
-}
+from unit.gateway.stand_in_documents import (
+    ACCOUNT,
+    STAGE,
+    content,
+    recommendation,
+    stored_asset,
+    stored_placement,
+)
 
 
 class _AnyId(PathConverter):
@@ -58,29 +57,6 @@ class StandIn:
         return next(call for call in reversed(self.seen) if call["path"] == path)
 
 
-def content(number: int) -> dict[str, Any]:
-    return {
-        "id": f"asset-{number}",
-        "title": f"Title {number}",
-        "url": f"https://www.example.com/{number}",
-        "type": "blog",
-        "summary": f"Summary {number}",
-        "image_url": None,
-    }
-
-
-ACCOUNT = {
-    "id": "acme",
-    "name": "<b>Acme",
-    "stage": {"name": "decision", "confidence": 0.8},
-    "people": 3,
-    "signals": 1200,
-    "last_seen_at": "2026-01-01T00:00:00Z",
-    "surging_topics": ["a", "b", "c", "d", "e"],
-    "counted_at": "2026-01-01T00:00:00Z",
-}
-
-
 def _problem(status: int, code: str) -> Response:
     document = {
         "type": f"https://foreword.dev/problems/{code}",
@@ -102,63 +78,6 @@ def _json(value: Any, status: int = 200, **headers: str) -> Response:
     return Response(orjson.dumps(value), status=status, mimetype="application/json", headers=headers)
 
 
-def _recommendation(asked: dict[str, Any], state: StandIn) -> dict[str, Any]:
-    wanted = [asset for asset in state.catalogue if asset["id"] not in asked.get("exclude_ids", ())]
-    chosen = wanted[: asked.get("count", 5)]
-    items = [
-        {
-            **asset,
-            "rank": rank,
-            "score": 0.5,
-            "stage": "decision",
-            "reasons": [
-                {"code": "interest", "text": "Because you read about pumps"},
-                {"code": "popular", "text": "Popular with your industry, logistics"},
-            ],
-            "terms": {"interest": 0.5},
-        }
-        for rank, asset in enumerate(chosen, start=1)
-    ]
-    return {
-        "recommendation_id": "rec-1",
-        "items": items,
-        "stage": STAGE,
-        "meta": {
-            "request_id": request.headers.get("X-Request-ID", "r"),
-            "tier": "personal",
-            "degraded": False,
-            "model_version": "m1",
-            "catalogue_revision": 7,
-            "timings_ms": {"total": 1.0},
-        },
-        "warnings": [{"code": "seen", "detail": "3 assets were seen before"}],
-    }
-
-
-def _asset(asset_id: str, body: dict[str, Any], revision: int) -> dict[str, Any]:
-    return {
-        "id": asset_id,
-        "title": body["title"],
-        "url": body["url"],
-        "status": "approved",
-        "stage_estimate": None,
-        "embedding": {"model": None, "state": "pending"},
-        "revision": revision,
-        "created_at": "2026-01-01T00:00:00Z",
-        "updated_at": "2026-01-01T00:00:00Z",
-    }
-
-
-def _placement(placement_id: str) -> dict[str, Any]:
-    return {
-        "id": placement_id,
-        "version": 1,
-        "changed_at": "2026-01-01T00:00:00Z",
-        "changed_by": "key:key_1",
-        "pin": ["asset-1"],
-    }
-
-
 def make_app(state: StandIn) -> Flask:
     app = Flask("stand_in", static_folder=None)
     app.url_map.converters["any_id"] = _AnyId
@@ -172,6 +91,9 @@ def make_app(state: StandIn) -> Flask:
         if state.nonsense:
             return Response(b"<html>", status=200, mimetype="text/html")
         return _problem(state.status, "told_to") if state.status != 200 else None
+
+    def recommended(asked: dict[str, Any]) -> dict[str, Any]:
+        return recommendation(asked, state.catalogue, request.headers.get("X-Request-ID", "r"))
 
     def note(body: bytes) -> None:
         g.seen.append(
@@ -195,7 +117,7 @@ def make_app(state: StandIn) -> Flask:
                 document = orjson.loads(body)
             except orjson.JSONDecodeError:
                 return _problem(400, "json_malformed")
-            state.assets[asset_id] = _asset(asset_id, document, 1)
+            state.assets[asset_id] = stored_asset(asset_id, document, 1)
             return _json(state.assets[asset_id], 201 if known is None else 200, ETag='"1"')
         if known is None:
             return _problem(404, "asset_not_found")
@@ -312,14 +234,14 @@ def make_app(state: StandIn) -> Flask:
     @app.get("/v1/placements")
     def placements() -> Response:
         note(b"")
-        return _json({"placements": [_placement("sidebar")]})
+        return _json({"placements": [stored_placement("sidebar")]})
 
     @app.route("/v1/placements/<any_id:placement_id>", methods=["GET", "PUT", "DELETE"])
     def placement(placement_id: str) -> Response:
         note(request.get_data())
         if request.method == "DELETE":
             return Response(status=204)
-        return _json(_placement(placement_id), ETag='"1"')
+        return _json(stored_placement(placement_id), ETag='"1"')
 
     @app.get("/v1/placements/<any_id:placement_id>:history")
     def placement_history(placement_id: str) -> Response:
@@ -329,7 +251,7 @@ def make_app(state: StandIn) -> Flask:
     @app.post("/v1/placements:preview")
     def placement_preview() -> Response:
         note(request.get_data())
-        return _json(_recommendation(orjson.loads(request.get_data())["request"], state))
+        return _json(recommended(orjson.loads(request.get_data())["request"]))
 
     @app.post("/v1/signals")
     def signals() -> Response:
@@ -354,12 +276,12 @@ def make_app(state: StandIn) -> Flask:
         asked = orjson.loads(request.get_data())
         if any(c.get("field") == "colour" for c in (asked.get("filter") or {}).get("must", [])):
             return _problem(400, "filter_field_unknown")
-        return _json(_recommendation(asked, state))
+        return _json(recommended(asked))
 
     @app.post("/v1/email/slots")
     def email_slot() -> Response:
         note(request.get_data())
-        return _json(_recommendation(orjson.loads(request.get_data()), state))
+        return _json(recommended(orjson.loads(request.get_data())))
 
     @app.post("/v1/email/accounts")
     def email_accounts() -> Response:
@@ -412,7 +334,7 @@ def make_app(state: StandIn) -> Flask:
             if asked.get("user_id") == "unwelcome":
                 answers.append(_problem(400, "refused").get_data() + b"\n")
             else:
-                answer = _recommendation(asked, state)
+                answer = recommended(asked)
                 answer["recommendation_id"] = "rec-" + str(asked.get("user_id"))
                 answers.append(orjson.dumps(answer) + b"\n")
         return Response(b"".join(answers), mimetype="application/x-ndjson")

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.api.batch import MAX_LINES
 from unit.gateway.gateway_fixtures import Gateway
-from unit.gateway.gateway_stand_in import content
+from unit.gateway.stand_in_documents import content
 
 PATH = "/v1/recommendations:batch"
 

@@ -11,7 +11,8 @@ import pytest
 from gateway.keys import KeyKind, user_token
 from servicekit.settings import SettingsInvalid
 from unit.gateway.gateway_fixtures import PROJECT_SECRET, Gateway, make_gateway
-from unit.gateway.gateway_stand_in import StandIn, content
+from unit.gateway.gateway_stand_in import StandIn
+from unit.gateway.stand_in_documents import content
 
 ASK = {"anonymous_id": "a-1", "placement": "sidebar", "count": 3}
 

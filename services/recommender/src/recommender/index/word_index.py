@@ -40,10 +40,11 @@ class WordIndex:
     def best(self, text: str, eligible: NDArray[np.bool_], count: int) -> list[int]:
         """At most `count` eligible rows that share words with the text, those that share rarer ones first.
 
-        eligible: bool [N] over rows that `grow` was given. A word weighs the logarithm of how many times
-        rarer than a row it is (Spärck Jones 1972); how often it stands in an asset doesn't count.
+        eligible: bool [N] over rows that `grow` was given. A word weighs log(1 + N / rows that hold it), its
+        inverse document frequency (Spärck Jones 1972); how often it stands in an asset doesn't count.
         """
         shared = np.zeros(len(eligible), dtype=np.float64)
+        # Sorted, since sums of floats depend on their order, and that of a set on the process.
         for word in sorted(set(_WORD.findall(text.lower()))):
             with self._lock:
                 rows = np.array(self._rows_with.get(word, ()), dtype=np.int64)

@@ -40,7 +40,7 @@ class EmbeddingBacklog:
             head, live_model = read_head(connection)
             if self._is_due(now, live_model):
                 self._settled, self._model_id, self._looked_at = embeddings.NOTHING_SETTLED, live_model, now
-            found = embeddings.pending(connection, live_model, self._settled)
+            found = embeddings.backlog(connection, live_model, self._settled)
         self._reported_at = now
         self._settled = head if found.first_change is None else found.first_change - 1
         self._waiting.set(found.count)

@@ -51,7 +51,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class Backlog:
     """How many assets wait for a vector, since when the longest of them, and the least of their change numbers."""
 
     count: int
@@ -116,7 +116,7 @@ def newest_edit_age(connection: sa.Connection, change: int) -> float | None:
     return None if age is None else float(age)
 
 
-_PENDING = f"""
+_CLAIM = f"""
 UPDATE recommender.assets SET embedding_retry_at = %(now)s::timestamptz + make_interval(secs => %(lease)s)
 WHERE asset_id IN (SELECT a.asset_id FROM recommender.assets a
 WHERE a.change > %(settled)s AND a.deleted_at IS NULL AND a.status <> 'archived'
@@ -154,7 +154,7 @@ def claim_pending(
     }
     rows: Sequence[Any] = ()
     for approved in (True, False):  # each in the order of changes, which an index gives without reading all
-        rows = rows or connection.exec_driver_sql(_PENDING, {**parameters, "approved": approved}).all()
+        rows = rows or connection.exec_driver_sql(_CLAIM, {**parameters, "approved": approved}).all()
     return [PendingAsset(row[0], bytes(row[1]), row[2], row[3], row[4], row[5]) for row in rows]
 
 
@@ -165,7 +165,7 @@ def give_back(connection: sa.Connection, ids: Sequence[str]) -> None:
     )
 
 
-def pending(connection: sa.Connection, model_id: str | None, settled: int) -> Pending:
+def backlog(connection: sa.Connection, model_id: str | None, settled: int) -> Backlog:
     """What has no vector of this model, among assets that changed after `settled`."""
     row = connection.exec_driver_sql(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(a.updated_at))::float8, 0), min(a.change) "
@@ -174,7 +174,7 @@ def pending(connection: sa.Connection, model_id: str | None, settled: int) -> Pe
         "WHERE e.asset_id = a.asset_id AND e.model_id = %(model)s AND e.text_hash = a.text_hash)",
         {"model": model_id, "settled": settled},
     ).one()
-    return Pending(int(row[0]), float(row[1]), row[2])
+    return Backlog(int(row[0]), float(row[1]), row[2])
 
 
 def pending_in_share(connection: sa.Connection, model_id: str, share: Share) -> bool:

@@ -38,11 +38,10 @@ def blueprint(desk: Desk) -> Blueprint:
         try:
             found = desk.figures.by_stage()
         except UpstreamUnavailable:
-            found = {}
+            found = {subject: {} for subject in SUBJECTS}
         return {
-            subject: [(stage, of[stage]) for stage in ALL_STAGES if stage in of]
-            for subject in SUBJECTS
-            for of in [found.get(subject, {})]
+            subject: [(stage, counts[stage]) for stage in ALL_STAGES if stage in counts]
+            for subject, counts in found.items()
         }
 
     @pages.get("/buyers/find")

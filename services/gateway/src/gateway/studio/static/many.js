@@ -14,7 +14,7 @@
     const boxes = all("input[name=id]");
     const count = found ? found.length : boxes.filter((box) => box.checked).length;
     bar.hidden = count === 0;
-    // Only with something to say: the first number written so costs a page 20 ms, and most pages have none.
+    // Only with something to say: the first number that a page writes so loads the browser's tables of a language.
     if (count) bar.querySelector("[data-count]").textContent = count.toLocaleString("en") + " ticked";
     const more = bar.querySelector("[data-tick-found]");
     if (more) more.hidden = Boolean(found) || !boxes.every((box) => box.checked);
