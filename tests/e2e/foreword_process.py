@@ -221,9 +221,9 @@ class UserRun:
         return found
 
     def interrupt(self) -> float:
-        """Ctrl-C. → seconds until it has ended."""
+        """Ctrl-C, which a terminal sends to the whole group. → seconds until it has ended."""
         started = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
+        os.killpg(self.process.pid, signal.SIGINT)
         self.process.wait(60)
         return time.monotonic() - started
 

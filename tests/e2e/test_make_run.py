@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -136,11 +138,36 @@ def test_a_data_folder_that_cannot_be_made_is_one_sentence(folder: Path) -> None
     assert "data folder" in _refused({**environment(folder), "FOREWORD_DATA_DIR": str(folder / "file" / "x")})
 
 
-def test_ctrl_c_while_it_starts_stops_it_too(folder: Path) -> None:
+def _starts(run: UserRun) -> bool:
+    return (run.folder / "logs" / "embedder.log").exists()
+
+
+def _makes_its_database(run: UserRun) -> bool:
+    return (run.folder / "postgres" / "PG_VERSION").exists()
+
+
+def _waits_for_its_services(run: UserRun) -> bool:
+    return (run.folder / "logs" / "gateway.log").exists()
+
+
+def _comes_up_again(run: UserRun, folder: Path) -> None:
+    """As far as its keys, for which the database must be there whole."""
+    again = UserRun(run.settings, folder / "again.txt")
+    try:
+        while not (again.folder / "keys.json").exists():
+            assert again.process.poll() is None, again.text
+            time.sleep(0.02)
+    finally:
+        again.end()
+
+
+@pytest.mark.parametrize("moment", [_starts, _makes_its_database, _waits_for_its_services])
+def test_ctrl_c_while_it_starts_stops_it_and_leaves_nothing_broken(
+    folder: Path, moment: Callable[[UserRun], bool]
+) -> None:
     run = UserRun(environment(folder / "data"), folder / "out.txt")
     try:
-        log = run.folder / "logs" / "embedder.log"
-        while not log.exists():
+        while not moment(run):
             assert run.process.poll() is None, run.text
         started = run.processes()
         assert run.interrupt() < 30
@@ -149,3 +176,16 @@ def test_ctrl_c_while_it_starts_stops_it_too(folder: Path) -> None:
         assert still_running(started) == []
     finally:
         run.end()
+    _comes_up_again(run, folder)
+
+
+def test_a_database_that_was_killed_while_it_was_made_is_made_anew(folder: Path) -> None:
+    run = UserRun(environment(folder / "data"), folder / "out.txt")
+    try:
+        while not _makes_its_database(run):
+            assert run.process.poll() is None, run.text
+        run.kill_everything()
+    finally:
+        run.end()
+    assert not (run.folder / "keys.json").exists()
+    _comes_up_again(run, folder)

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import tempfile
 import warnings
 from importlib import import_module
@@ -46,16 +47,24 @@ class EmbeddedPostgres:
         # The library counts the processes that use a folder and stops the server after the last. A killed one
         # would be counted for ever; the lock says that there is none but us.
         (folder / ".handle_pids.json").unlink(missing_ok=True)
+        unfinished = folder.parent / f"{folder.name}.unfinished"
         try:
+            if unfinished.exists() and not _is_ours(folder):
+                # Killed while it was made: nothing was ever kept in it, and it would never start.
+                shutil.rmtree(folder)
+                folder.mkdir()
+            if not (folder / "PG_VERSION").exists():
+                unfinished.touch()
             self._server: Any = _library(folder.parent / "runtime").get_server(folder)
+            self.url: str = self._server.get_uri()
+            _keep_rows_out_of_the_log(self.url)
+            unfinished.unlink(missing_ok=True)
         except Exception as error:
             self._lock.close()
             raise DatabaseBroken(
                 f"The embedded database in {folder} does not start ({_why(folder, error)}); "
                 "remove that folder to begin anew, or set DATABASE_URL."
             ) from error
-        self.url: str = self._server.get_uri()
-        _keep_rows_out_of_the_log(self.url)
 
     def stop(self) -> None:
         self._server.cleanup()
@@ -72,6 +81,14 @@ def _keep_rows_out_of_the_log(url: str) -> None:
         if found != ("terse",):
             connection.execute("ALTER SYSTEM SET log_error_verbosity = 'terse'")
             connection.execute("SELECT pg_reload_conf()")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the last step of making one was done, as in a copy that somebody put there since."""
+    try:
+        return "log_error_verbosity" in (folder / "postgresql.auto.conf").read_text(errors="replace")
+    except OSError:
+        return False
 
 
 def _library(runtime: Path) -> Any:

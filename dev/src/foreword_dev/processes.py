@@ -7,10 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,6 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from foreword_dev.settings import ConfigurationMistake, Ports
+from foreword_dev.stopping import undisturbed
 
 _STOP_SECONDS = 25.0
 
@@ -70,26 +69,6 @@ def require_free(port: int, name: str) -> None:
             ) from error
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A Ctrl-C between a start and its entry in the list would leave a process that nobody stops."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: caught.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if caught:
-        signal.raise_signal(caught[0])
-
-
 class Services:
     """The services of one run; leaving the block stops those that run, the last started first."""
 
@@ -115,7 +94,8 @@ class Services:
             "python:servicekit.gunicorn_conf",
             f"{name}.wsgi:app",
         ]
-        with _undisturbed():
+        # A Ctrl-C between a start and its entry in the list would leave a process that nobody stops.
+        with undisturbed():
             process = subprocess.Popen(
                 command,
                 stdout=log,

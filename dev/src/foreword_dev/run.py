@@ -50,6 +50,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     except _MISTAKES as error:
+        # What is left to stop is stopped as the interpreter ends.
+        ignore_stops()
         console.print(
             "[bold red]Foreword did not start:[/]" if stack is None else "[bold red]Stopped:[/]", end=" "
         )

@@ -16,6 +16,7 @@ import urllib3
 from foreword_dev.embedded_postgres import DatabaseBroken, EmbeddedPostgres
 from foreword_dev.processes import Services, require_free
 from foreword_dev.settings import ConfigurationMistake, Ports, RunSettings
+from foreword_dev.stopping import undisturbed
 from servicekit.database import normalise_url
 
 Announce = Callable[[str], None]
@@ -62,9 +63,11 @@ def running(
         services.start("embedder", settings.embedder, added)
         if settings.database_url is None:
             announce("Starting PostgreSQL")
-            embedded = EmbeddedPostgres(settings.data_dir / "postgres")
+            # Stopped half-way it would go on running, or its first start would leave it half made.
+            with undisturbed():
+                embedded = EmbeddedPostgres(settings.data_dir / "postgres")
+                stack.callback(embedded.stop)
             # The services are stopped before their database.
-            stack.callback(embedded.stop)
             stack.callback(services.stop)
             url = embedded.url
         else:
