@@ -47,6 +47,7 @@ def firm(folder: Path, assets: int, buyers: int) -> Iterator[Stack]:
         "FOREWORD_LOG_LEVEL": "WARNING",
         # What is measured is how fast answers come, not how fast they are refused.
         "FOREWORD_QUEUE_SECONDS": "60",
+        "FOREWORD_SLOW_SECONDS": "60",
     }
     with running(settings, say, added) as stack:
         _fill(stack, folder, assets, buyers)

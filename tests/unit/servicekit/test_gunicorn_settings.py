@@ -27,7 +27,7 @@ def test_gunicorn_knows_every_name() -> None:
 
 
 def test_nothing_is_recycled_and_no_file_stands_in_the_way() -> None:
-    assert gunicorn_conf.worker_class == "servicekit.gunicorn_worker.WaitingWorker"
+    assert gunicorn_conf.worker_class == "servicekit.gunicorn_worker.AdmittingWorker"
     assert gunicorn_conf.max_requests == 0, "a worker holds an index or a model"
     assert gunicorn_conf.control_socket_disable is True, "the root file system is read-only"
     if Path("/dev/shm").is_dir():

@@ -2,7 +2,7 @@
 
 Read by `gunicorn -c python:servicekit.gunicorn_conf <service>.wsgi:app`. The environment: `FOREWORD_PORT`,
 `FOREWORD_METRICS_PORT`, `FOREWORD_THREADS`, `FOREWORD_GRACEFUL_SECONDS`, `FOREWORD_QUEUE_SECONDS`,
-`WEB_CONCURRENCY`, `FOREWORD_BIND`.
+`FOREWORD_SLOW_SECONDS`, `WEB_CONCURRENCY`, `FOREWORD_BIND`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ if workers > 1:
     # prometheus_client decides at its import whether processes share their figures.
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="foreword-metrics-"))
 
-from servicekit import metrics  # noqa: E402 - see above
+from servicekit import allocation, metrics  # noqa: E402 - see above
 from servicekit.admission import Admission  # noqa: E402
 from servicekit.gunicorn_logger import JsonLogger  # noqa: E402
 
+allocation.few_arenas()
 _address = os.environ.get("FOREWORD_BIND", "0.0.0.0")  # noqa: S104 - a container listens on all of its own
 bind = f"{_address}:{os.environ.get('FOREWORD_PORT', '8080')}"
-worker_class = "servicekit.gunicorn_worker.WaitingWorker"
+worker_class = "servicekit.gunicorn_worker.AdmittingWorker"
 threads = int(os.environ.get("FOREWORD_THREADS", "16"))
 timeout = 120
 graceful_timeout = int(os.environ.get("FOREWORD_GRACEFUL_SECONDS", "20"))
@@ -46,6 +48,8 @@ errorlog = "-"
 logger_class = JsonLogger
 # A request that has waited longer for a thread is refused while all of them are at work.
 _queue_seconds = float(os.environ.get("FOREWORD_QUEUE_SECONDS", "0.25"))
+# Where more than one in fifty takes longer, fewer are taken on at once.
+_slow_seconds = float(os.environ.get("FOREWORD_SLOW_SECONDS", "0.3"))
 _metrics_port = int(os.environ.get("FOREWORD_METRICS_PORT", "9080"))
 
 
@@ -71,13 +75,17 @@ def post_worker_init(worker: Any) -> None:
     own.threads.set(threads)
     rules = worker.wsgi.extensions.get("admission")
     if rules is not None:
-        worker.wsgi.wsgi_app = Admission(
-            worker.wsgi.wsgi_app,
+        worker.on_refusal = own.refuse
+        worker.admission = Admission(
             rules,
-            own.refuse,
             threads=threads,
             most_wait_seconds=_queue_seconds,
+            slow_seconds=_slow_seconds,
+            clock=time.monotonic,
         )
+        own.limit.set_function(lambda: worker.admission.limit)
+    else:
+        own.limit.set(threads)
     if workers == 1:
         # What waits for a thread is known to the pool's queue alone.
         own.queued.set_function(worker.tpool._work_queue.qsize)

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -21,7 +21,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from servicekit.admission import REASONS, REFUSED_ROUTE
+from servicekit.admission import Reason
 
 # 0.1 s is the objective for a recommendation, 0.05 s the benchmark's limit, 10 s the upload's.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -30,6 +30,7 @@ STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 SRE, MARKETING, BOTH = "SRE", "marketing", "marketing and SRE"
 # Probes would drown the callers' figures.
 QUIET_ROUTES = frozenset({"/livez", "/readyz"})
+REFUSED_ROUTE = "refused"
 _MOST_VALUES = 50
 
 # A second series beside each counter and bucket, which Prometheus does not read as a start time.
@@ -88,9 +89,11 @@ class Metrics:
     latency: Histogram = field(init=False)
     in_flight: Gauge = field(init=False)
     threads: Gauge = field(init=False)
+    limit: Gauge = field(init=False)
     queued: Gauge = field(init=False)
     refused: Counter = field(init=False)
     definitions: list[Definition] = field(default_factory=list)
+    _refused: dict[tuple[str, str, str], tuple[Counter, Counter]] = field(default_factory=dict)
     _answered: dict[tuple[str, str, str], tuple[Counter, Histogram]] = field(default_factory=dict)
 
     @classmethod
@@ -119,19 +122,29 @@ class Metrics:
         )
         self.in_flight = self.gauge("http_requests_in_flight", "Requests being served now.")
         self.threads = self.gauge("http_threads", "Threads that serve requests; more requests wait.")
+        self.limit = self.gauge(
+            "http_concurrency_limit",
+            "Requests taken on at once now; fewer than the threads while many are slow.",
+        )
         self.queued = self.gauge("http_queued_connections", "Connections that wait for a thread.")
         self.refused = self.counter(
             "http_refused_total",
-            "Requests refused before any work, with 503 or 429: they waited too long for a thread, streams "
-            "or writes held their part of the threads, or their key held its share.",
-            [Label("reason", REASONS)],
+            "Requests refused before any work, with 503 or 429: they waited too long for a thread, as many "
+            "as may were under way, streams or writes held their part, or their key held its share.",
+            [Label("reason", get_args(Reason))],
         )
 
     def refuse(self, reason: str, method: str, status: int) -> None:
         """Count a refusal by its reason, and as an answer of no route."""
-        self.refused.labels(reason).inc()
-        known = method if method in METHODS else "OTHER"
-        self.requests.labels(REFUSED_ROUTE, known, f"{status // 100}xx").inc()
+        key = (reason, method, f"{status // 100}xx")
+        found = self._refused.get(key)
+        if found is None:
+            known = method if method in METHODS else "OTHER"
+            found = (self.refused.labels(reason), self.requests.labels(REFUSED_ROUTE, known, key[2]))
+            if known == method:
+                self._refused[key] = found
+        for count in found:
+            count.inc()
 
     def answered(self, route: str, method: str, status: int, seconds: float, trace_id: str | None) -> None:
         """Count one answer. The children are kept: looking them up by label costs as much as counting."""
@@ -212,7 +225,12 @@ class Metrics:
                     self.requests.labels(route, method, status)
 
 
-_SUMMED = ("http_requests_in_flight", "http_threads", "http_queued_connections")
+_SUMMED = (
+    "http_requests_in_flight",
+    "http_threads",
+    "http_concurrency_limit",
+    "http_queued_connections",
+)
 
 
 def _known(labels: Sequence[Label]) -> list[tuple[str, ...]]:
