@@ -218,11 +218,14 @@ def _threads_saturated(service: str) -> dict[str, Any]:
     return rule(
         "ForewordPoolSaturated",
         f"avg_over_time({prefix}_requests_in_flight[5m]) / {prefix}_threads > 0.9 "
-        f"or min_over_time({prefix}_queued_connections[5m]) > 0",
+        f"or min_over_time({prefix}_queued_connections[5m]) > 0 "
+        # While answers are slow, fewer than its threads are taken on.
+        f'or sum without (reason) (rate({prefix}_refused_total{{reason=~"full|waited|share"}}[5m])) > 0.1',
         "5m",
         "ticket",
-        f"The {service}'s threads are all taken",
-        f"On {{{{ $labels.pod }}}} nearly every thread of the {service} is busy, or requests wait for one.",
+        f"The {service} has as much under way as it can do",
+        f"On {{{{ $labels.pod }}}} nearly every thread of the {service} is busy, or requests wait for one or "
+        "are refused for want of room.",
         service=service,
         pool="threads",
     )

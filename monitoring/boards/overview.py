@@ -181,6 +181,12 @@ def _saturation() -> list[Panel]:
             ),
         ),
         graph(
+            "Requests taken on at once",
+            "Falls below the threads while many are slow; what is above it is refused.",
+            "short",
+            *(Query(series(f"{s}_http_room_requests", _CHOSEN), "{{pod}}") for s in SERVICES),
+        ),
+        graph(
             "Connections waiting for a thread",
             "Above 0 for long, there are too few threads or replicas.",
             "short",

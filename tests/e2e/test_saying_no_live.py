@@ -73,7 +73,7 @@ class Server:
 
     @property
     def limit(self) -> int:
-        return int(metric(self.metrics_port, "foreword_held_http_concurrency_limit"))
+        return int(metric(self.metrics_port, "foreword_held_http_room_requests"))
 
     def _answers(self) -> bool:
         try:

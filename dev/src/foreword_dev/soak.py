@@ -23,6 +23,7 @@ from foreword_client import Client
 from foreword_dev.drill import settings_in
 from foreword_dev.soak_load import Sender, Tally, at_rate, closed, request_of
 from foreword_dev.stack import Stack, running
+from foreword_dev.stopping import heed_stops
 
 _TIMES = 10
 _PEAK_SECONDS = 20.0
@@ -114,9 +115,11 @@ def soak(
     beside.append(threading.Thread(target=_watch, args=(stack, soaked, stopping, tell)))
     for thread in beside:
         thread.start()
-    asyncio.run(_overload(port, keys, soaked, rng))
+    try:
+        asyncio.run(_overload(port, keys, soaked, rng))
+    finally:
+        stopping.set()
     ended = time.monotonic()
-    stopping.set()
     soaked.recovery_seconds = asyncio.run(_recovered(port, keys, ended, rng))
     for thread in beside:
         thread.join()
@@ -305,6 +308,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path, help="the page whose table is written anew")
     given = parser.parse_args()
+    heed_stops()
     console = Console(highlight=False)
     tell = partial(print, file=sys.stderr, flush=True)
     environment = {
@@ -327,4 +331,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

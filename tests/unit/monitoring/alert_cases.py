@@ -299,6 +299,24 @@ CAUSE_CASES = [
     ),
     *(
         Case(
+            f"requests refused in the {service}",
+            _one(f"foreword_{service}_http_refused_total", "0+60x60", 'namespace="f",reason="full"'),
+            30,
+            ("ForewordPoolSaturated/ticket",),
+        )
+        for service in ("gateway", "recommender")
+    ),
+    *(
+        Case(
+            f"imports in the {service} that wait for one another",
+            _one(f"foreword_{service}_http_refused_total", "0+60x60", 'namespace="f",reason="bulk"'),
+            30,
+            (),
+        )
+        for service in ("gateway", "recommender")
+    ),
+    *(
+        Case(
             f"no connection left in the {service}",
             _pool(service, "16x60"),
             30,

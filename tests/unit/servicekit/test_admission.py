@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import Any, get_args
 
 import orjson
@@ -20,12 +21,14 @@ class Rig:
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.limits: list[int] = []
         self.admission = Admission(
             AdmissionRules(self._work, lambda head: head.authorization or None),
             threads=THREADS,
             most_wait_seconds=0.25,
             slow_seconds=SLOW,
             clock=lambda: self.now,
+            on_limit=lambda limit: self.limits.append(limit),
         )
 
     @staticmethod
@@ -123,6 +126,9 @@ def test_a_key_that_has_gone_leaves_its_part_to_others(rig: Rig) -> None:
 def test_where_requests_are_slow_fewer_are_taken_on_and_a_calm_key_comes_in_above_them(rig: Rig) -> None:
     rig.slow_down()
     assert rig.admission.limit == THREADS // 4
+    told = [THREADS, *rig.limits]
+    assert told[-1] == THREADS // 4
+    assert all(before != after for before, after in pairwise(told)), "changes are told, and nothing else"
     rig.leave(rig.ask("direct", "calm"))
     assert rig.asks(4, "direct", "loud") == ["in", "in", "share", "share"]
     assert rig.admission.is_full

@@ -69,7 +69,8 @@ class _Callers:
 class Admission:
     """Lets requests in and out; `threads` is how many the server serves at once.
 
-    `clock` gives seconds, as `time.monotonic` does.
+    `clock` gives seconds, as `time.monotonic` does; `on_limit` is told how many may be under way at once
+    whenever that changes.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class Admission:
         most_wait_seconds: float,
         slow_seconds: float,
         clock: Callable[[], float],
+        on_limit: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._rules = rules
         self._threads = threads
         self._most_wait = most_wait_seconds
         self._limit = ConcurrencyLimit(threads, slow_seconds)
         self._clock = clock
+        self._on_limit = on_limit
         self._lock = threading.Lock()
         self._counts: dict[Work, int] = {"direct": 0, "deferrable": 0, "bulk": 0}
         self._callers = _Callers()
@@ -134,7 +137,10 @@ class Admission:
         now, caller = self._clock(), admitted.caller
         with self._lock:
             if admitted.work == "direct":
+                before = self._limit.now
                 self._limit.took(now - admitted.since, max(admitted.among, sum(self._counts.values())))
+                if self._limit.now != before:
+                    self._on_limit(self._limit.now)
             self._counts[admitted.work] -= 1
             if caller is not None:
                 left = self._callers.under_way[caller] - 1

@@ -64,7 +64,7 @@ def post_worker_init(worker: Any) -> None:
     # thousands of short-lived objects make it do, costs a quarter of an import's time.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(50_000, 5, 10)
     own = worker.wsgi.extensions["metrics"]
     own.expect(
         (rule.rule, method)
@@ -73,6 +73,7 @@ def post_worker_init(worker: Any) -> None:
         if method not in ("HEAD", "OPTIONS")
     )
     own.threads.set(threads)
+    own.limit.set(threads)
     rules = worker.wsgi.extensions.get("admission")
     if rules is not None:
         worker.on_refusal = own.refuse
@@ -82,10 +83,8 @@ def post_worker_init(worker: Any) -> None:
             most_wait_seconds=_queue_seconds,
             slow_seconds=_slow_seconds,
             clock=time.monotonic,
+            on_limit=own.limit.set,
         )
-        own.limit.set_function(lambda: worker.admission.limit)
-    else:
-        own.limit.set(threads)
     if workers == 1:
         # What waits for a thread is known to the pool's queue alone.
         own.queued.set_function(worker.tpool._work_queue.qsize)

@@ -123,7 +123,7 @@ class Metrics:
         self.in_flight = self.gauge("http_requests_in_flight", "Requests being served now.")
         self.threads = self.gauge("http_threads", "Threads that serve requests; more requests wait.")
         self.limit = self.gauge(
-            "http_concurrency_limit",
+            "http_room_requests",
             "Requests taken on at once now; fewer than the threads while many are slow.",
         )
         self.queued = self.gauge("http_queued_connections", "Connections that wait for a thread.")
@@ -228,7 +228,7 @@ class Metrics:
 _SUMMED = (
     "http_requests_in_flight",
     "http_threads",
-    "http_concurrency_limit",
+    "http_room_requests",
     "http_queued_connections",
 )
 

@@ -18,7 +18,7 @@ from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.kindred import Kindred, learn_kindred, no_kindred
 from recommender.numeric.link_learning import learn_links
 from recommender.numeric.linked import Linked, no_links
-from recommender.numeric.text_space import LastUsed
+from recommender.numeric.text_space import Kept
 from recommender.numeric.together import TogetherSettings, engaged_together, walked_to
 
 Floats = NDArray[np.float64]
@@ -140,12 +140,8 @@ class Behaviour:
     learnt_pairs: frozenset[tuple[int, int]]  # (buyer, asset) that `learn_behaviour` counted
     added_pairs: frozenset[tuple[int, int]]  # and those counted since
     kinds: SignalKinds | None
-    aligned: LastUsed[Catalogue, AlignedBehaviour] = field(init=False)
-    _places: LastUsed[Catalogue, NDArray[np.int32]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "aligned", LastUsed(self._align))
-        object.__setattr__(self, "_places", LastUsed(self._place))
+    _aligned: Kept[Catalogue, AlignedBehaviour] = field(init=False, default_factory=Kept)
+    _places: Kept[Catalogue, NDArray[np.int32]] = field(init=False, default_factory=Kept)
 
     def _place(self, catalogue: Catalogue) -> NDArray[np.int32]:
         """int32 [N]: the position of each living row's asset, -1 where nothing is known of it."""
@@ -158,8 +154,12 @@ class Behaviour:
     def is_empty(self) -> bool:
         return not self.buyers.any()
 
+    def aligned(self, catalogue: Catalogue) -> AlignedBehaviour:
+        """The same as seen from a catalogue's rows; made once for each of the two latest catalogues."""
+        return self._aligned.of(catalogue, self._align)
+
     def _align(self, catalogue: Catalogue) -> AlignedBehaviour:
-        return AlignedBehaviour(self, catalogue, self._places(catalogue))
+        return AlignedBehaviour(self, catalogue, self._places.of(catalogue, self._place))
 
     def with_events(self, events: EventTable, now: float) -> Behaviour:
         """Popularity, impressions and clicks brought up to `now` by new events; `together` stays as it was.

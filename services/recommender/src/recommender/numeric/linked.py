@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recommender.domain.catalogue import Catalogue
-from recommender.numeric.text_space import LastUsed
+from recommender.numeric.text_space import Kept
 
 F32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -47,19 +47,21 @@ class Linked:
     near: NDArray[np.int32]
     nearness: F32
     promise: Floats
-    places: LastUsed[Catalogue, NDArray[np.int32]] = field(init=False)
-    rows: LastUsed[Catalogue, Rows] = field(init=False)
+    _places: Kept[Catalogue, NDArray[np.int32]] = field(init=False, default_factory=Kept)
+    _known_rows: Kept[Catalogue, Rows] = field(init=False, default_factory=Kept)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "places", LastUsed(self._place))
-        object.__setattr__(self, "rows", LastUsed(self._rows))
+    def rows(self, catalogue: Catalogue) -> Rows:
+        """int64 [M]: the row of each of `asset_ids`, -1 where there is none."""
+        return self._known_rows.of(catalogue, self._rows)
+
+    def places(self, catalogue: Catalogue) -> NDArray[np.int32]:
+        """int32 [N]: where each living row stands in `asset_ids`, -1 where it doesn't."""
+        return self._places.of(catalogue, self._place)
 
     def _rows(self, catalogue: Catalogue) -> Rows:
-        """int64 [M]: the row of each of `asset_ids`, -1 where there is none."""
         return np.array([catalogue.row_of.get(a, -1) for a in self.asset_ids], dtype=np.int64)
 
     def _place(self, catalogue: Catalogue) -> NDArray[np.int32]:
-        """int32 [N]: where each living row stands in `asset_ids`, -1 where it doesn't."""
         place = np.full(len(catalogue), -1, dtype=np.int32)
         rows = self.rows(catalogue)
         place[rows[rows >= 0]] = np.flatnonzero(rows >= 0)

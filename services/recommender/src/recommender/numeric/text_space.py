@@ -25,22 +25,35 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class LastUsed(Generic[K, V]):
-    """Keeps what was made for the latest keys, told apart by identity. Making twice is harmless, so no
-    lock.
+class Kept(Generic[K, V]):
+    """Keeps what was made for the latest keys, told apart by identity. Making twice is harmless, so no lock.
+
+    An object keeps what is made of it in one of these and says each time how: if it gave its own method to a
+    `LastUsed`, the two would hold one another, and with them whole catalogues, until the collector comes by.
     """
 
-    def __init__(self, make: Callable[[K], V], size: int = 2) -> None:
-        self._make, self._size = make, size
+    def __init__(self, size: int = 2) -> None:
+        self._size = size
         self._kept: tuple[tuple[K, V], ...] = ()
 
-    def __call__(self, key: K) -> V:
+    def of(self, key: K, make: Callable[[K], V]) -> V:
         for kept, value in self._kept:
             if kept is key:
                 return value
-        value = self._make(key)
+        value = make(key)
         self._kept = ((key, value), *self._kept)[: self._size]
         return value
+
+
+class LastUsed(Kept[K, V]):
+    """The same for a function of a module."""
+
+    def __init__(self, make: Callable[[K], V], size: int = 2) -> None:
+        super().__init__(size)
+        self._make = make
+
+    def __call__(self, key: K) -> V:
+        return self.of(key, self._make)
 
 
 class Grown(Generic[V]):
