@@ -72,8 +72,13 @@ class Sender:
             line.writer.close()
 
     async def _line(self) -> _Line | None:
-        if self._free:
-            return self._free.pop()
+        while self._free:
+            line = self._free.pop()
+            # As any client does: the server may have closed what nobody used for a while.
+            if not line.reader.at_eof():
+                return line
+            line.writer.close()
+            self._open -= 1
         if self._open >= MOST_CONNECTIONS:
             return None
         self._open += 1
