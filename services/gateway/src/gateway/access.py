@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,7 +10,7 @@ import orjson
 from flask import Response, g, request
 
 from gateway import bodies
-from gateway.keys import ApiKey, KeyInvalid, KeyKind, KeyRing
+from gateway.keys import ApiKey, KeyInvalid, KeyKind, KeyRing, sent
 from gateway.keys.model import normalise_origin
 from gateway.limits import RateLimiter
 from gateway.metrics import GatewayMetrics
@@ -59,7 +57,9 @@ class AccessControl:
 
     def admit(self, access: Keyed) -> Caller:
         """Raises `Unauthenticated`, `Forbidden` or `TooManyRequests`, each counted by its reason."""
-        text = _key_in_header() or (_key_in_tracking_request() if access.key_in_body else None)
+        text = sent.in_authorization(request.headers.get("Authorization", "")) or (
+            _key_in_tracking_request() if access.key_in_body else None
+        )
         if not text:
             raise self._refused("missing", "Send a key: `Authorization: Bearer <key>`.")
         key = self._keys.find(text)
@@ -87,19 +87,6 @@ class AccessControl:
     def _refused(self, reason: str, detail: str) -> Unauthenticated:
         self._metrics.auth_failures.labels(reason).inc()
         return Unauthenticated(detail, code=f"key_{reason}")
-
-
-def _key_in_header() -> str | None:
-    scheme, _, value = request.headers.get("Authorization", "").strip().partition(" ")
-    value = value.strip()
-    if scheme.lower() == "bearer":
-        return value
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-    return None
 
 
 def _key_in_tracking_request() -> str | None:

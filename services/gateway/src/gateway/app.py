@@ -86,7 +86,7 @@ def create_app(
     changes = ApiChanges(AuditLog(studio_engine), metrics.loop_failures, utc_now)
     routing.register(app, routes, changes.noting(access.guard))
     app.extensions["routes"] = routes
-    app.extensions["admission"] = admission_rules.RULES
+    app.extensions["admission"] = admission_rules.rules(parts.keys)
     app.extensions["openapi"] = functools.cache(
         lambda: openapi.document(routes, version=settings.version)  # takes a while, and seldom needed
     )
