@@ -46,14 +46,14 @@ class AdmissionRules:
     caller_of: Callable[[Head], str | None] = lambda _: None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Admitted:
-    """A request that was let in as one of `among`, and has to be let out."""
+    """A request that was let in and has to be let out; `among` is the most under way at once meanwhile."""
 
     work: Work
     caller: str | None
     since: float
-    among: int
+    among: int = 1
 
 
 @dataclass(slots=True)
@@ -91,6 +91,7 @@ class Admission:
         self._on_limit = on_limit
         self._lock = threading.Lock()
         self._counts: dict[Work, int] = {"direct": 0, "deferrable": 0, "bulk": 0}
+        self._inside: set[Admitted] = set()
         self._callers = _Callers()
         self._refused_at = self._stream_at = -math.inf
 
@@ -102,62 +103,68 @@ class Admission:
     @property
     def is_full(self) -> bool:
         """Whether most would be refused now that do not even wait for a thread; read without the lock."""
-        return self._limit.is_lowered and sum(self._counts.values()) >= self._limit.now
+        return self._limit.is_lowered and len(self._inside) >= self._limit.now
 
     def refuse(self, head: Head) -> Reason | None:
         """Why this request cannot be let in now, as far as it hasn't waited; None lets nothing in."""
-        return self._decided(head, 0.0, self._clock(), enter=False)[0]
+        work, caller = self._rules.work_of(head), self._rules.caller_of(head)
+        with self._lock:
+            return self._why_not(head, work, caller, 0.0)
 
     def enter(self, head: Head, waited: float) -> Admitted | Reason:
         """Let a request in that has waited so many seconds for a thread, or say why not."""
-        now = self._clock()
-        reason, work, caller = self._decided(head, waited, now, enter=True)
-        return reason or Admitted(work, caller, now - waited, sum(self._counts.values()))
-
-    def _decided(
-        self, head: Head, waited: float, now: float, *, enter: bool
-    ) -> tuple[Reason | None, Work, str | None]:
         work, caller = self._rules.work_of(head), self._rules.caller_of(head)
         with self._lock:
-            # A service that is busy is alive, and says so.
-            reason = None if head.path in _UNASKED else self._reason(work, caller, waited, now)
+            reason = self._why_not(head, work, caller, waited)
             if reason is not None:
-                if work == "direct":
-                    self._refused_at = now
-            elif enter:
-                if work == "bulk":
-                    self._stream_at = now
-                self._counts[work] += 1
-                if caller is not None:
-                    self._callers.under_way[caller] = self._callers.under_way.get(caller, 0) + 1
-        return reason, work, caller
+                return reason
+            now = self._clock()
+            if work == "bulk":
+                self._stream_at = now
+            self._counts[work] += 1
+            if caller is not None:
+                self._callers.under_way[caller] = self._callers.under_way.get(caller, 0) + 1
+            one = Admitted(work, caller, now - waited)
+            self._inside.add(one)
+            for other in self._inside:
+                other.among = max(other.among, len(self._inside))
+            return one
 
-    def leave(self, admitted: Admitted) -> None:
+    def leave(self, one: Admitted) -> None:
         """It has been answered, or given up."""
-        now, caller = self._clock(), admitted.caller
         with self._lock:
-            if admitted.work == "direct":
+            self._inside.remove(one)
+            self._counts[one.work] -= 1
+            if one.work == "direct":
                 before = self._limit.now
-                self._limit.took(now - admitted.since, max(admitted.among, sum(self._counts.values())))
+                self._limit.took(self._clock() - one.since, one.among)
                 if self._limit.now != before:
                     self._on_limit(self._limit.now)
-            self._counts[admitted.work] -= 1
-            if caller is not None:
-                left = self._callers.under_way[caller] - 1
+            if one.caller is not None:
+                left = self._callers.under_way[one.caller] - 1
                 if left:
-                    self._callers.under_way[caller] = left
+                    self._callers.under_way[one.caller] = left
                 else:
-                    del self._callers.under_way[caller]
+                    del self._callers.under_way[one.caller]
+
+    def _why_not(self, head: Head, work: Work, caller: str | None, waited: float) -> Reason | None:
+        if head.path in _UNASKED:
+            # A service that is busy is alive, and says so.
+            return None
+        now = self._clock()
+        reason = self._reason(work, caller, waited, now)
+        if reason is not None and work == "direct":
+            self._refused_at = now
+        return reason
 
     def _reason(self, work: Work, caller: str | None, waited: float, now: float) -> Reason | None:
-        counts, limit = self._counts, self._limit.now
+        counts, under_way, limit = self._counts, len(self._inside), self._limit.now
         if work == "bulk":
             # Streams go on for long, and share their threads with nobody.
             if counts["bulk"] >= _part(limit, _BULK_SHARE):
                 return "bulk"
             crowded = now - self._refused_at <= _ACTIVE_SECONDS
             return "bulk" if crowded and now - self._stream_at < _STREAMS_APART_SECONDS else None
-        under_way = sum(counts.values())
         if work == "deferrable" and under_way - counts["direct"] >= _part(limit, _DEFERRABLE_SHARE):
             return "deferrable"
         busy = under_way >= min(limit, _part(self._threads, _BUSY_SHARE))
