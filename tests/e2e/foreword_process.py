@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -214,10 +215,11 @@ class UserRun:
         """The runner, the services with their workers, and PostgreSQL's postmaster with its children."""
         found = [psutil.Process(self.process.pid)]
         found += found[0].children(recursive=True)
+        # While a database is made, the file holds the negative number of a server without a postmaster.
         pid_file = self.folder / "postgres" / "postmaster.pid"
-        if pid_file.exists():
-            postmaster = psutil.Process(int(pid_file.read_text().splitlines()[0]))
-            found += [postmaster, *postmaster.children(recursive=True)]
+        with contextlib.suppress(FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
+            server = psutil.Process(abs(int(pid_file.read_text().splitlines()[0])))
+            found += [server, *server.children(recursive=True)]
         return found
 
     def interrupt(self) -> float:
@@ -231,9 +233,11 @@ class UserRun:
         """`kill -9` of all at once: nobody gets to tidy up after another."""
         doomed = self.processes()
         for process in doomed:
-            process.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
         for process in doomed:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait(10)
         psutil.wait_procs(doomed, timeout=10)
 

@@ -68,9 +68,9 @@ def user_token(data: bytes) -> None:
 @target("request_head", b"Bearer fw_sk_x\x00id\x0000-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01", weight=60)
 def request_head(data: bytes) -> None:
     """Keys, request ids, trace headers, ETags, page tokens, origins, as a header or a query may hold them."""
-    from flask import Flask, Request
+    from flask import Request
 
-    from gateway.access import _key_in_header
+    from gateway.keys import sent
     from gateway.keys.model import KeyInvalid, digest_of, normalise_origin
     from recommender.api.requests import precondition, read_page_token, whole_number
     from servicekit.errors import ForewordError
@@ -95,10 +95,7 @@ def request_head(data: bytes) -> None:
         "HTTP_IF_MATCH": parts[4],
         "QUERY_STRING": f"page_size={parts[5]}",
     }
-    app = _bare_app()
-    assert isinstance(app, Flask)
-    with app.request_context(environ):
-        _key_in_header()
+    sent.in_authorization(parts[0])
     request = Request(environ)
     if not text.isascii():  # refused before any view runs
         return
@@ -111,13 +108,6 @@ def request_head(data: bytes) -> None:
             read()
         except ForewordError as error:
             no_crash(error)
-
-
-@cache
-def _bare_app() -> Any:
-    from flask import Flask
-
-    return Flask("gateway")
 
 
 @target(
