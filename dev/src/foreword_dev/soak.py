@@ -52,8 +52,8 @@ class Soaked:
 
     @property
     def peak(self) -> float:
-        """The machine is not the same at all times: the mean of before and after."""
-        return sum(self.peaks) / len(self.peaks)
+        """That of before: after the load the services still take on fewer at once for a while."""
+        return self.peaks[0]
 
     @property
     def goodput(self) -> float:
@@ -273,7 +273,7 @@ def table(soaked: Soaked) -> str:
         (f"asked for {soaked.seconds / 60:.1f} minutes", f"{soaked.offered:.0f}/s"),
         (
             "served of it (goodput)",
-            f"{soaked.goodput:.0f}/s, {soaked.goodput / soaked.peak:.0%} of the mean peak",
+            f"{soaked.goodput:.0f}/s, {soaked.goodput / soaked.peak:.0%} of the peak before",
         ),
         (
             "what was served took (p50, p99)",
