@@ -49,7 +49,7 @@ class EmbeddedPostgres:
         (folder / ".handle_pids.json").unlink(missing_ok=True)
         unfinished = folder.parent / f"{folder.name}.unfinished"
         try:
-            if unfinished.exists() and not _is_ours(folder):
+            if unfinished.exists() and not _is_complete(folder):
                 # Killed while it was made: nothing was ever kept in it, and it would never start.
                 shutil.rmtree(folder)
                 folder.mkdir()
@@ -83,7 +83,7 @@ def _keep_rows_out_of_the_log(url: str) -> None:
             connection.execute("SELECT pg_reload_conf()")
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     """Whether the last step of making one was done, as in a copy that somebody put there since."""
     try:
         return "log_error_verbosity" in (folder / "postgresql.auto.conf").read_text(errors="replace")

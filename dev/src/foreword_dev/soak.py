@@ -41,7 +41,7 @@ class Soaked:
     """What was measured. `memory` holds (seconds, gateway MiB, recommender MiB)."""
 
     seconds: float
-    peaks: list[float] = field(default_factory=list)
+    peak: float = 0.0
     loud: Tally = field(default_factory=Tally)
     quiet: Tally = field(default_factory=Tally)
     signals: Tally = field(default_factory=Tally)
@@ -49,11 +49,6 @@ class Soaked:
     imports: int = 0
     imports_put_off: int = 0
     recovery_seconds: float = 0.0
-
-    @property
-    def peak(self) -> float:
-        """That of before: after the load the services still take on fewer at once for a while."""
-        return self.peaks[0]
 
     @property
     def goodput(self) -> float:
@@ -103,12 +98,12 @@ def soak(
     rng: random.Random,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Soaked:
-    """Peak, then ten times of it with imports beside it, then silence, a first caller, and the peak again."""
+    """Peak, then ten times of it with imports beside it, then silence and a first caller."""
     tell(f"Finding the peak, {2 * _PEAK_SECONDS:.0f} seconds")
     soaked = Soaked(seconds)
     keys = {"secret": stack.keys["secret"], "quiet": quiet_key}
     port = stack.settings.gateway.service
-    soaked.peaks.append(asyncio.run(_peak(port, keys, rng)))
+    soaked.peak = asyncio.run(_peak(port, keys, rng))
     tell(f"{soaked.peak:.0f}/s are served when nobody asks for more; now ten times as many are asked for")
     stopping = threading.Event()
     beside = [threading.Thread(target=_import, args=(stack, soaked, stopping, n)) for n in range(_IMPORTERS)]
@@ -123,8 +118,6 @@ def soak(
     soaked.recovery_seconds = asyncio.run(_recovered(port, keys, ended, rng))
     for thread in beside:
         thread.join()
-    tell(f"Finding the peak again, {2 * _PEAK_SECONDS:.0f} seconds")
-    soaked.peaks.append(asyncio.run(_peak(port, keys, rng)))
     return soaked
 
 
@@ -266,15 +259,9 @@ def table(soaked: Soaked) -> str:
         if outcome not in ("served", "refused", "degraded")
     )
     rows: Sequence[tuple[str, str]] = (
-        (
-            "most that is served when nobody asks for more (peak), before and after",
-            f"{soaked.peaks[0]:.0f}/s, {soaked.peaks[1]:.0f}/s",
-        ),
+        ("most that is served when nobody asks for more (peak)", f"{soaked.peak:.0f}/s"),
         (f"asked for {soaked.seconds / 60:.1f} minutes", f"{soaked.offered:.0f}/s"),
-        (
-            "served of it (goodput)",
-            f"{soaked.goodput:.0f}/s, {soaked.goodput / soaked.peak:.0%} of the peak before",
-        ),
+        ("served of it (goodput)", f"{soaked.goodput:.0f}/s, {soaked.goodput / soaked.peak:.0%} of the peak"),
         (
             "what was served took (p50, p99)",
             f"{loud.quantile(0.5) * 1000:.0f} ms, {loud.quantile(0.99) * 1000:.0f} ms",

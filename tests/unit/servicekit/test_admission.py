@@ -137,6 +137,16 @@ def test_where_requests_are_slow_fewer_are_taken_on_and_a_calm_key_comes_in_abov
     assert _told(rig.ask("direct", "calm")) == "in"
 
 
+def test_streams_that_go_on_take_no_room_from_what_comes_when_it_gets_slow(rig: Rig) -> None:
+    streams = [rig.ask("bulk"), rig.ask("bulk")]
+    assert all(isinstance(one, Admitted) for one in streams)
+    rig.slow_down()
+    assert rig.admission.limit == THREADS // 4
+    assert not rig.admission.is_full
+    assert rig.asks(1, "deferrable") == ["in"]
+    assert rig.asks(2, "direct") == ["in", "full"]
+
+
 def test_asking_whether_it_would_be_refused_lets_nothing_in(rig: Rig) -> None:
     for _ in range(50):
         assert rig.admission.refuse(Head("POST", "/direct")) is None

@@ -78,3 +78,14 @@ def test_it_comes_back_when_the_rush_is_over() -> None:
     for _ in range(140):
         limit.took(0.02, 1)
     assert limit.now == 16
+
+
+def test_measuring_ends_where_there_are_never_few() -> None:
+    """Keys that hold less than their share come in above the limit."""
+    limit = ConcurrencyLimit(16, SLOW)
+    for _ in range(1_001):
+        limit.took(0.4, 12)
+    assert limit.now == 2
+    for _ in range(24):
+        limit.took(0.4, 12)
+    assert limit.now == 4

@@ -57,7 +57,7 @@ class Outcome:
 
     @property
     def wrong(self) -> list[str]:
-        return [one.wrong for one in self.ledger.answers if one.wrong]
+        return [f"{one.began - self.began:.1f} s: {one.wrong}" for one in self.ledger.answers if one.wrong]
 
     @property
     def passed(self) -> bool:

@@ -48,7 +48,7 @@ class AdmissionRules:
 
 @dataclass(slots=True, eq=False)
 class Admitted:
-    """A request that was let in and has to be let out; `among` is the most under way at once meanwhile."""
+    """A request that was let in and has to be let out; `among` is the most that was under way meanwhile."""
 
     work: Work
     caller: str | None
@@ -103,7 +103,7 @@ class Admission:
     @property
     def is_full(self) -> bool:
         """Whether most would be refused now that do not even wait for a thread; read without the lock."""
-        return self._limit.is_lowered and len(self._inside) >= self._limit.now
+        return self._limit.is_lowered and self._under_way >= self._limit.now
 
     def refuse(self, head: Head) -> Reason | None:
         """Why this request cannot be let in now, as far as it hasn't waited; None lets nothing in."""
@@ -127,7 +127,7 @@ class Admission:
             one = Admitted(work, caller, now - waited)
             self._inside.add(one)
             for other in self._inside:
-                other.among = max(other.among, len(self._inside))
+                other.among = max(other.among, self._under_way)
             return one
 
     def leave(self, one: Admitted) -> None:
@@ -158,16 +158,20 @@ class Admission:
         return reason
 
     def _reason(self, work: Work, caller: str | None, waited: float, now: float) -> Reason | None:
-        counts, under_way, limit = self._counts, len(self._inside), self._limit.now
+        counts, limit = self._counts, self._limit.now
         if work == "bulk":
-            # Streams go on for long, and share their threads with nobody.
             if counts["bulk"] >= _part(limit, _BULK_SHARE):
                 return "bulk"
             crowded = now - self._refused_at <= _ACTIVE_SECONDS
             return "bulk" if crowded and now - self._stream_at < _STREAMS_APART_SECONDS else None
-        if work == "deferrable" and under_way - counts["direct"] >= _part(limit, _DEFERRABLE_SHARE):
+        can_wait = counts["deferrable"] + counts["bulk"]
+        if work == "deferrable" and (
+            counts["deferrable"] >= _part(limit, _DEFERRABLE_SHARE)
+            or can_wait >= _part(self._threads, _DEFERRABLE_SHARE)
+        ):
             return "deferrable"
-        busy = under_way >= min(limit, _part(self._threads, _BUSY_SHARE))
+        under_way = self._under_way
+        busy = under_way >= limit or len(self._inside) >= _part(self._threads, _BUSY_SHARE)
         # A wait alone may be a slow machine; while a service is busy it is too much work.
         if busy and waited > self._most_wait:
             return "waited"
@@ -178,6 +182,11 @@ class Admission:
         if busy and fair < limit:
             return "share"
         return "full" if under_way >= limit else None
+
+    @property
+    def _under_way(self) -> int:
+        """What counts against the limit: streams began when there was room, and may go on for hours."""
+        return len(self._inside) - self._counts["bulk"]
 
     def _active(self, caller: str, now: float) -> int:
         """→ how many callers have asked within the last second, this one among them."""

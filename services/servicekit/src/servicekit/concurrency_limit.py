@@ -10,9 +10,9 @@ _LEAST_SHARE, _FEW_SHARE = 0.25, 0.125
 # Times what a request takes among few: above it one is slow; below it nobody stood in its way.
 _SLOW_TIMES, _FREE_TIMES = 3.0, 1.5
 _LEARNT_FROM_ONE = 0.1
-# After so many answers among many, what one takes among few is measured anew, with so many; and much sooner
-# where the least is still too many, or seems to be.
-_STALE, _STALE_AT_LEAST, _MEASURED_WITH = 1_000, 50, 8
+# After so many answers among many, and much sooner where the least is still too many or seems to be, few are
+# taken on for so many answers, some of which have yet to leave: what one takes among few is measured anew.
+_STALE, _STALE_AT_LEAST, _MEASURED_FOR = 1_000, 50, 24
 
 
 class ConcurrencyLimit:
@@ -46,10 +46,10 @@ class ConcurrencyLimit:
 
     def took(self, seconds: float, among: int) -> None:
         """A request for which somebody waited has ended; at most so many were under way meanwhile."""
+        self._to_measure = max(0, self._to_measure - 1)
         if among <= self._few:
             self._among_few += _LEARNT_FROM_ONE * (seconds - self._among_few)
             self._since_few = 0
-            self._to_measure = max(0, self._to_measure - 1)
             if among * 2 <= self._limit and not self._is_slow(seconds):
                 self._move(_STEP)
             return
@@ -57,7 +57,7 @@ class ConcurrencyLimit:
         self._since_few += 1
         stale = _STALE_AT_LEAST if is_slow and self._limit <= self._least else _STALE
         if seconds > self._slow and self._since_few > stale:
-            self._since_few, self._to_measure = 0, _MEASURED_WITH
+            self._since_few, self._to_measure = 0, _MEASURED_FOR
         if is_slow:
             self._move(-_STEP)
         else:
