@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
@@ -179,6 +180,7 @@ class Process:
             "FOREWORD_METRICS_PORT": str(metrics_port),
             "FOREWORD_RECOMMENDER_URL": recommender,
             "FOREWORD_BIND": "127.0.0.1",
+            "FOREWORD_KEPT_KEYS_FILE": str(folder / "keys.json"),
         }
         gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:servicekit.gunicorn_conf"]
         with self.log.open("wb") as log:
@@ -285,6 +287,12 @@ def test_the_gateway_goes_on_without_the_database(
         )
     _eventually(lambda: b"last known" in process.call("GET", "/readyz")[1])
     assert process.call("POST", "/v1/recommendations", b"{}", **authorised)[0] == 200
+    (worker,) = psutil.Process(process.process.pid).children()
+    worker.kill()  # the one that comes after it never saw the database
+    worker.wait(10)
+    _eventually(lambda: _answers(process, **authorised))
+    assert b"last known" in process.call("GET", "/readyz")[1]
+    assert process.call("POST", "/v1/recommendations", b"{}", Authorization="Bearer fw_sk_made-up")[0] == 401
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true"))
     _eventually(lambda: b"last known" not in process.call("GET", "/readyz")[1])
@@ -303,6 +311,13 @@ def _upload(port: int, key: str, size: int) -> int:
     answer.read()
     connection.close()
     return answer.status
+
+
+def _answers(process: Process, **headers: str) -> bool:
+    try:
+        return process.call("POST", "/v1/recommendations", b"{}", **headers)[0] == 200
+    except OSError:
+        return False
 
 
 def _eventually(holds: Any) -> None:

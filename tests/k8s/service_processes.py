@@ -86,6 +86,7 @@ class Services:
             "FOREWORD_METRICS_PORT": str(metrics_port),
             "FOREWORD_SECRETS_DIR": "",
             "FOREWORD_SNAPSHOT_DIR": "",
+            "FOREWORD_KEPT_KEYS_FILE": "",
             "FOREWORD_EMBEDDER_MODEL": "hashing-384",
             "DATABASE_URL": self.database_url,
             **environment,

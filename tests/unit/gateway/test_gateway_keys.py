@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import UTC, datetime
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from gateway.keys import KeyInvalid, KeyKind, KeyRing, MemoryKeySource, make_key, token_is_valid, user_token
+from gateway.keys import (
+    KeptKeys,
+    KeyInvalid,
+    KeyKind,
+    KeyRing,
+    MemoryKeySource,
+    make_key,
+    token_is_valid,
+    user_token,
+)
 from gateway.keys.model import normalise_origin
+from gateway.keys.ring import KeySnapshot
 from gateway.metrics import GatewayMetrics
 from servicekit.errors import Unavailable
 from servicekit.metrics import Metrics
@@ -17,10 +30,12 @@ from servicekit.metrics import Metrics
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def ring_over(source: MemoryKeySource, clock: list[float] | None = None) -> KeyRing:
+def ring_over(
+    source: MemoryKeySource, clock: list[float] | None = None, kept: KeptKeys | None = None
+) -> KeyRing:
     time = clock or [0.0]
     metrics = GatewayMetrics.create(Metrics.create("gateway", "test"))
-    return KeyRing(source, metrics=metrics, refresh_seconds=1.0, clock=lambda: time[0])
+    return KeyRing(source, metrics=metrics, refresh_seconds=1.0, kept=kept, clock=lambda: time[0])
 
 
 def test_a_key_is_stored_only_as_its_digest() -> None:
@@ -81,6 +96,89 @@ def test_the_last_known_keys_go_on_working_without_the_database() -> None:
     ring.refresh()
     assert ring.find(text) is None
     assert not ring.is_stale
+
+
+def test_a_gateway_that_starts_without_the_database_knows_the_keys_of_before(tmp_path: Path) -> None:
+    text, stored = make_key(KeyKind.PUBLISHABLE, name="site", origins=["https://a.example"], now=NOW)
+    source = MemoryKeySource([stored])
+    file = tmp_path / "made" / "keys.json"
+    ring_over(source, kept=KeptKeys(file, clock=lambda: NOW)).refresh()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert text.encode() not in file.read_bytes()
+
+    source.away = True
+    ring = ring_over(source, kept=KeptKeys(file, clock=lambda: NOW + timedelta(minutes=59)))
+    ring.refresh()
+    assert ring.find(text) == stored
+    assert ring.find(text + "x") is None
+    assert ring.project_secret == source.project_secret
+    assert ring.is_stale
+
+    source.away, source.keys = False, []
+    ring.refresh()
+    assert ring.find(text) is None
+    assert not ring.is_stale
+    assert KeptKeys(file, clock=lambda: NOW + timedelta(minutes=59)).last() == KeySnapshot((), b"0" * 32)
+
+
+@pytest.mark.parametrize("later", [timedelta(hours=1, seconds=1), timedelta(seconds=-1)])
+def test_keys_that_were_kept_too_long_ago_or_by_a_wrong_clock_open_nothing(
+    tmp_path: Path, later: timedelta
+) -> None:
+    text, stored = make_key(KeyKind.SECRET, name="crm", scopes=["signals"], now=NOW)
+    source, file = MemoryKeySource([stored]), tmp_path / "keys.json"
+    ring_over(source, kept=KeptKeys(file, clock=lambda: NOW)).refresh()
+    source.away = True
+    ring = ring_over(source, kept=KeptKeys(file, clock=lambda: NOW + later))
+    ring.refresh()
+    with pytest.raises(Unavailable):
+        ring.find(text)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\xff", b'{"format":2}', b'{"read_at":"2026-01-01T00:00:00","keys":[]}']
+)
+def test_a_file_of_keys_that_makes_no_sense_is_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(content)
+    assert KeptKeys(file, clock=lambda: NOW, given_secret=b"1" * 32).last() is None
+
+
+def test_a_secret_out_of_the_settings_is_not_written_down(tmp_path: Path) -> None:
+    file, given = tmp_path / "keys.json", b"a secret that is given to it, 32"
+    kept = KeptKeys(file, clock=lambda: NOW, given_secret=given)
+    kept.keep(KeySnapshot((), given))
+    assert b"null" in file.read_bytes()
+    assert kept.last() == KeySnapshot((), given)
+    assert KeptKeys(file, clock=lambda: NOW).last() is None
+
+
+def test_keys_are_written_when_they_change_and_once_a_minute(tmp_path: Path) -> None:
+    file, now = tmp_path / "keys.json", [NOW]
+    kept = KeptKeys(file, clock=lambda: now[0])
+
+    def writes(snapshot: KeySnapshot) -> bool:
+        file.write_bytes(b"")
+        kept.keep(snapshot)
+        return file.stat().st_size > 0
+
+    _, key = make_key(KeyKind.SECRET, name="crm", scopes=["signals"], now=NOW)
+    assert writes(KeySnapshot((), b"0" * 32))
+    assert not writes(KeySnapshot((), b"0" * 32))
+    assert writes(KeySnapshot((key,), b"0" * 32))
+    now[0] += timedelta(seconds=61)
+    assert writes(KeySnapshot((key,), b"0" * 32))
+    assert os.listdir(tmp_path) == ["keys.json"]
+
+
+def test_a_folder_that_cannot_be_written_costs_no_request(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    text, stored = make_key(KeyKind.SECRET, name="crm", scopes=["signals"], now=NOW)
+    ring = ring_over(
+        MemoryKeySource([stored]), kept=KeptKeys(tmp_path / "file" / "keys.json", clock=lambda: NOW)
+    )
+    ring.refresh()
+    assert ring.find(text) == stored
 
 
 def test_last_use_is_written_at_most_once_a_minute() -> None:

@@ -279,5 +279,6 @@ def _made(folder: Path, data: Path, recommender_module: str) -> Cluster:
     static.write_bytes(orjson.dumps(_STATIC))
     address |= {"FOREWORD_RATE_LIMIT": "off", "FOREWORD_STATIC_FALLBACK_FILE": str(static)}
     for number in (1, 2):
-        add(f"gateway-{number}", CLOCKED.format("gateway"), address)
+        kept = {"FOREWORD_KEPT_KEYS_FILE": str(folder / f"keys-{number}.json")}
+        add(f"gateway-{number}", CLOCKED.format("gateway"), {**address, **kept})
     return Cluster(folder, data, postgres, members, database, balancer, embedder)

@@ -28,7 +28,7 @@ from gateway.api import (
 from gateway.click_queue import ClickQueue
 from gateway.fallback import Fallback, read_static_list
 from gateway.fallback_sharing import SharedFallback
-from gateway.keys import DatabaseKeySource, KeyRing, KeySource
+from gateway.keys import DatabaseKeySource, KeptKeys, KeyRing, KeySource
 from gateway.limits import RateLimiter
 from gateway.metrics import GatewayMetrics
 from gateway.parts import Parts
@@ -118,10 +118,18 @@ def _database_keys(settings: GatewaySettings, metrics: GatewayMetrics, start: bo
         # A database that is away is the key ring's matter: it says so, and keeps trying.
         with contextlib.suppress(Unavailable):
             require_known_schema(engine)
+    return DatabaseKeySource(engine, project_secret=_given_secret(settings))
+
+
+def _kept_keys(settings: GatewaySettings) -> KeptKeys | None:
+    if settings.kept_keys_file is None:
+        return None
+    return KeptKeys(settings.kept_keys_file, clock=utc_now, given_secret=_given_secret(settings))
+
+
+def _given_secret(settings: GatewaySettings) -> bytes | None:
     given = settings.project_secret
-    return DatabaseKeySource(
-        engine, project_secret=given.get_secret_value().encode() if given is not None else None
-    )
+    return None if given is None else given.get_secret_value().encode()
 
 
 def _parts(settings: GatewaySettings, metrics: GatewayMetrics, keys: KeySource) -> Parts:
@@ -134,7 +142,12 @@ def _parts(settings: GatewaySettings, metrics: GatewayMetrics, keys: KeySource) 
     return Parts(
         settings=settings,
         metrics=metrics,
-        keys=KeyRing(keys, metrics=metrics, refresh_seconds=settings.key_refresh_seconds),
+        keys=KeyRing(
+            keys,
+            metrics=metrics,
+            refresh_seconds=settings.key_refresh_seconds,
+            kept=_kept_keys(settings),
+        ),
         recommender=recommender,
         signals=relay,
         clicks=ClickQueue(

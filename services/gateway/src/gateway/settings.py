@@ -72,6 +72,11 @@ class GatewaySettings(Settings):
     key_refresh_seconds: float = Field(
         1.0, gt=0, le=2, description="How often keys are read anew; a revoked key is refused after that."
     )
+    kept_keys_file: Path | None = Field(
+        None,
+        description="File where the keys' digests are kept, for a start while the database is away; none by "
+        "default. It also holds the project's secret, unless that is a setting: no one else may read it.",
+    )
     rate_limit: str = Field(
         "30000/minute", description="Requests per key, e.g. `100/second;30000/minute`; `off` for none."
     )

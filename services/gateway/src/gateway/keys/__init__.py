@@ -2,6 +2,7 @@
 
 from gateway.keys.database import DatabaseKeySource
 from gateway.keys.development import ensure_development_keys
+from gateway.keys.kept import KeptKeys
 from gateway.keys.model import SCOPES, ApiKey, KeyInvalid, KeyKind, make_key
 from gateway.keys.ring import KeyRing, KeySource, MemoryKeySource
 from gateway.keys.tokens import token_is_valid, user_token
@@ -10,6 +11,7 @@ __all__ = [
     "SCOPES",
     "ApiKey",
     "DatabaseKeySource",
+    "KeptKeys",
     "KeyInvalid",
     "KeyKind",
     "KeyRing",

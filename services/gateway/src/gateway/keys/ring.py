@@ -35,6 +35,14 @@ class KeySource(Protocol):
     def record_use(self, used: Mapping[str, datetime]) -> None: ...
 
 
+class Kept(Protocol):
+    """Keys of before, for a start while the source does not answer. Never raises."""
+
+    def keep(self, snapshot: KeySnapshot) -> None: ...
+
+    def last(self) -> KeySnapshot | None: ...
+
+
 class MemoryKeySource:
     """Keys without a database, for tests and for writing the contract down."""
 
@@ -64,9 +72,11 @@ class KeyRing:
         *,
         metrics: GatewayMetrics,
         refresh_seconds: float,
+        kept: Kept | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
+        self._kept = kept
         self._clock = clock
         self._metrics = metrics
         self._log = logs.get("gateway")
@@ -124,10 +134,12 @@ class KeyRing:
             self._used[key.key_id] = datetime.now(UTC)
 
     def refresh(self) -> None:
-        """Read all keys; on failure the last ones go on working."""
+        """Read all keys; on failure the last ones go on working, at a start those that were kept."""
         try:
             snapshot = self._source.load()
         except Unavailable:
+            if self._secret is None and self._kept is not None and (last := self._kept.last()) is not None:
+                self._take(last)
             if not self._stale:
                 self._log.warning("keys_stale", known=len(self._by_digest))
             self._stale = True
@@ -135,13 +147,18 @@ class KeyRing:
             return
         if self._stale:
             self._log.info("keys_fresh_again", known=len(snapshot.keys))
-        self._by_digest = {key.digest: key for key in snapshot.keys}
-        self._secret = snapshot.project_secret
+        self._take(snapshot)
         self._stale = False
-        self._metrics.keys_loaded.set(sum(1 for key in snapshot.keys if key.revoked_at is None))
         self._metrics.keys_refreshed.set_to_current_time()
+        if self._kept is not None:
+            self._kept.keep(snapshot)
         if self._clock() - self._last_flush >= _LAST_USE_EVERY_SECONDS:
             self.flush_uses()
+
+    def _take(self, snapshot: KeySnapshot) -> None:
+        self._by_digest = {key.digest: key for key in snapshot.keys}
+        self._secret = snapshot.project_secret
+        self._metrics.keys_loaded.set(sum(1 for key in snapshot.keys if key.revoked_at is None))
 
     def flush_uses(self) -> None:
         """Write when each key was last used: beside the requests, and at most once a minute."""
