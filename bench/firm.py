@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 import orjson
 import psycopg
+import urllib3
 
 from bench.page import say
 from foreword_dev.free_ports import free_ports
@@ -26,6 +28,7 @@ from foreword_dev.settings import RunSettings
 from foreword_dev.stack import Stack, running
 
 _TOPICS = 200
+_LEARNT = re.compile(r"^foreword_recommender_behaviour_events(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 _STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 _EVENTS = ("Content Viewed", "Asset Downloaded", "Webinar Attended", "Pricing Viewed")
 _TYPES = ("blog", "whitepaper", "case_study", "webinar", "datasheet")
@@ -49,8 +52,14 @@ def firm(folder: Path, assets: int, buyers: int) -> Iterator[Stack]:
         "FOREWORD_QUEUE_SECONDS": "60",
         "FOREWORD_SLOW_SECONDS": "60",
     }
+    done = folder / f"filled-{assets}-{buyers}"
+    if not done.exists():
+        with running(settings, say, added) as stack:
+            _fill(stack, folder, assets, buyers)
+            done.touch()
+    # Started anew, it learns from the whole log once and then rests, since nothing is added to the log.
     with running(settings, say, added) as stack:
-        _fill(stack, folder, assets, buyers)
+        _wait_until_learnt(stack)
         yield stack
 
 
@@ -59,19 +68,27 @@ def buyer_ids(count: int) -> list[str]:
 
 
 def _fill(stack: Stack, folder: Path, assets: int, buyers: int) -> None:
-    done = folder / f"filled-{assets}-{buyers}"
-    if not done.exists():
-        rng = random.Random(11)
-        say(f"Making {assets:,} assets and {buyers:,} buyers")
-        _import(stack, _write(folder / "assets.ndjson", _assets(assets, rng)), "assets")
-        _import(stack, _write(folder / "signals.ndjson", _signals(assets, buyers, rng)), "signals")
-        done.touch()
+    rng = random.Random(11)
+    say(f"Making {assets:,} assets and {buyers:,} buyers")
+    _import(stack, _write(folder / "assets.ndjson", _assets(assets, rng)), "assets")
+    _import(stack, _write(folder / "signals.ndjson", _signals(assets, buyers, rng)), "signals")
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         while (
             left := connection.execute("SELECT count(*) FROM recommender.buyers WHERE stale").fetchone()
         ) != (0,):
             say(f"{left[0] if left else 0:,} profiles are still to be folded")
             time.sleep(5)
+
+
+def _wait_until_learnt(stack: Stack) -> None:
+    """Learning goes on beside requests for as long as it takes; what is measured is what comes after."""
+    url = f"http://127.0.0.1:{stack.settings.recommender.metrics}/metrics"
+    say("Waiting until behaviour is learnt from the log")
+    deadline = time.monotonic() + 600
+    while float(_LEARNT.search(urllib3.request("GET", url).data.decode())[1]) == 0:  # type: ignore[index]
+        if time.monotonic() > deadline:
+            raise SystemExit("behaviour was not learnt in time")
+        time.sleep(1)
 
 
 def _assets(count: int, rng: random.Random) -> Iterator[dict[str, Any]]:
