@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from recommender.service.buyer_view import BuyerReader
+from recommender.service.buyer_view import AccountView, BuyerReader
 from recommender.service.buyers import BuyerService
 from recommender.service.clock import Clock
 from recommender.service.estimates import StageEstimator
 from recommender.store import account_standings as store
 from recommender.store.account_standings import MOST_COUNTED, Standing, StandingQuery
-from recommender.store.buyers import AccountRow
 from servicekit.errors import Unavailable
 
 _BLOCK = 100
@@ -76,12 +75,14 @@ class StandingCounter:
                 due += store.uncounted_accounts(connection, _BLOCK)
                 due += store.silent_accounts(connection, now - _COUNTED_EVERY, _SILENT)
             found = store.accounts_with_people(connection, sorted(set(due)))
-            store.save(connection, [self._count(connection, row, people, now) for row, people in found])
+            views = self._reader.read_accounts(connection, [row.account_id for row, _ in found])
+            counted = [(views[row.account_id], people) for row, people in found if row.account_id in views]
+            store.save(connection, [self._count(view, people, now) for view, people in counted])
         self._rest_until = time.monotonic() + _REST * (time.monotonic() - started)
         return len(found)
 
-    def _count(self, connection: sa.Connection, row: AccountRow, people: int, now: datetime) -> Standing:
-        view = self._reader.read_account(connection, row)
+    def _count(self, view: AccountView, people: int, now: datetime) -> Standing:
+        row = view.row
         at = now.timestamp()
         shown = self._estimator.shown(self._estimator.of_account(view, at), at, with_evidence=False)
         last = max((m.state.last_at for m in view.members if m.state.last_at is not None), default=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,9 @@ from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.fold_state import LoggedSignal, fold_state
 from recommender.service.folding import Folder
 from recommender.store import buyers as store
-from recommender.store.buyer_blocks import read_block
+from recommender.store.buyer_blocks import BuyerBlock, block_of, block_questions, read_block
 from recommender.store.buyers import AccountRow, IdentityRow
+from recommender.store.driver import Question, Rows, ask_all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,21 +117,29 @@ class BuyerReader:
 
         Buyers whose log has grown since they were folded are folded from it, each in a trip of its own.
         """
+        questions = self.questions(asked)
+        return self.views(connection, asked, ask_all(connection, questions) if questions else ())
+
+    def questions(self, asked: Sequence[tuple[Identity | None, str | None]]) -> list[Question]:
+        """What `views` needs to be told, to travel with what else is asked."""
         wanted = list(dict.fromkeys(identity for identity, _ in asked if identity is not None))
         names = {name for _, name in asked if name is not None}
-        block = read_block(connection, wanted, names, self._folder.fingerprint)
+        return block_questions(wanted, names, self._folder.fingerprint)
+
+    def views(
+        self,
+        connection: sa.Connection,
+        asked: Sequence[tuple[Identity | None, str | None]],
+        answers: Sequence[Rows],
+    ) -> list[BuyerView]:
+        """The views of `asked` from the `answers` to its `questions`, in the picture of `connection`."""
+        block = block_of(answers)
         rows = [None if identity is None else block.buyers.get(identity) for identity, _ in asked]
         states = {row.buyer_id: self._folder.state_of(connection, row) for row in block.buyers.values()}
         by_id = {account.account_id: account for account in block.accounts}
         by_name = {account.external_id: account for account in block.accounts}
         identities = block.identities
-        colleagues = {
-            account_id: [
-                Member(row.buyer_id, self._folder.stored_state(row), identities.get(row.buyer_id, ()))
-                for row in rows
-            ]
-            for account_id, rows in block.members.items()
-        }
+        colleagues = self._members(block)
         views = []
         for row, (_, name) in zip(rows, asked, strict=True):
             known = None if row is None else row.account_id
@@ -151,6 +160,26 @@ class BuyerReader:
     def stranger() -> BuyerView:
         """Somebody of whom nothing is known."""
         return BuyerView(None, empty_state(), (), None)
+
+    def read_accounts(
+        self, connection: sa.Connection, account_ids: Collection[int]
+    ) -> dict[int, AccountView]:
+        """What `read_account` gives for each that there is, in one trip to the database."""
+        block = read_block(connection, (), (), self._folder.fingerprint, account_ids)
+        members = self._members(block)
+        return {
+            row.account_id: AccountView(row, members[row.account_id], block.outcomes[row.account_id])
+            for row in block.accounts
+        }
+
+    def _members(self, block: BuyerBlock) -> dict[int, list[Member]]:
+        return {
+            account_id: [
+                Member(row.buyer_id, self._folder.stored_state(row), block.identities.get(row.buyer_id, ()))
+                for row in rows
+            ]
+            for account_id, rows in block.members.items()
+        }
 
     def read_account(
         self, connection: sa.Connection, account: AccountRow, as_of: float | None = None

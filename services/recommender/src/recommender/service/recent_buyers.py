@@ -11,6 +11,8 @@ from recommender.service.folding import Folder
 from recommender.store import buyers as store
 from recommender.store.buyers import BuyerRow
 
+_BLOCK = 100
+
 
 class RecentBuyers:
     """States as they were last folded, at most moments old; each account is read once."""
@@ -33,16 +35,14 @@ class RecentBuyers:
     def _views(self, connection: sa.Connection, rows: Sequence[BuyerRow]) -> Iterator[BuyerView]:
         identities = store.buyer_identities(connection, [row.buyer_id for row in rows])
         accounts: dict[int, AccountView] = {}
-        for row in rows:
-            account = None
-            if row.account_id is not None:
-                if row.account_id not in accounts:
-                    found = store.account_by_id(connection, row.account_id)
-                    accounts[row.account_id] = self._reader.read_account(connection, found)
-                account = accounts[row.account_id]
-            yield BuyerView(
-                row.buyer_id,
-                self._folder.stored_state(row),
-                identities.get(row.buyer_id, ()),
-                account,
-            )
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            of = {row.account_id for row in block if row.account_id is not None}
+            accounts |= self._reader.read_accounts(connection, of - accounts.keys())
+            for row in block:
+                yield BuyerView(
+                    row.buyer_id,
+                    self._folder.stored_state(row),
+                    identities.get(row.buyer_id, ()),
+                    None if row.account_id is None else accounts.get(row.account_id),
+                )

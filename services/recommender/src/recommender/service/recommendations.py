@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from prometheus_client import Histogram
 
 from contract.recommendations import RecommendationRequest, RecommendationResponse
 from recommender.domain.errors import AssetNotFound
+from recommender.domain.identities import Identity
 from recommender.domain.ranking_config import RankingConfig
 from recommender.domain.ranking_request import Explanation, PlacementRules, RankedAnswer
 from recommender.service.answer_rendering import rendered, tier_named
@@ -30,7 +31,8 @@ from recommender.service.request_preparation import (
     RequestPreparation,
     identity_asked_for,
 )
-from recommender.store.assets import read_heads
+from recommender.store.assets import HEADS, heads_of
+from recommender.store.driver import ask_all
 from servicekit import logs
 
 
@@ -179,31 +181,27 @@ class RecommendationService:
         """→ (catalogue as new as the database says, a view of each buyer, whether the database was away)."""
         try:
             with self._engine.connect() as connection:
-                revision, live_model, rules_revision = read_heads(connection)
+                present = [_asked_about(one) for one in requests if one.as_of is None]
+                heads, *answers = ask_all(connection, [HEADS, *self._reader.questions(present)])
+                revision, live_model, rules_revision = heads_of(heads)
                 snapshot = self._replica.ensure(connection, revision, live_model)
                 self._placements.ensure(connection, rules_revision)
-                views = self._views(connection, requests)
-                return snapshot, views, False
+                views = iter(self._reader.views(connection, present, answers))
+                return snapshot, [self._view(connection, one, views) for one in requests], False
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
             # Never blank: the catalogue and what was learnt are in memory, only the buyer is unknown.
             self._metrics.read_failures.inc()
             self._log.warning("database_away", error=type(error).__name__)
             return self._replica.snapshot, [self._reader.stranger() for _ in requests], True
 
-    def _views(self, connection: sa.Connection, requests: Sequence[RecommendationRequest]) -> list[BuyerView]:
-        """Who asks, in their order. A moment of the past is replayed from the log, buyer by buyer."""
-        asked = [(identity_asked_for(request), request.account_id) for request in requests]
-        now = iter(
-            self._reader.read_many(
-                connection, [a for a, r in zip(asked, requests, strict=True) if r.as_of is None]
-            )
-        )
-        return [
-            next(now)
-            if request.as_of is None
-            else self._reader.read(connection, identity, account, request.as_of.timestamp())
-            for request, (identity, account) in zip(requests, asked, strict=True)
-        ]
+    def _view(
+        self, connection: sa.Connection, request: RecommendationRequest, present: Iterator[BuyerView]
+    ) -> BuyerView:
+        """Who asks: the next of those at present, or, for a moment of the past, replayed from the log."""
+        if request.as_of is None:
+            return next(present)
+        identity, account = _asked_about(request)
+        return self._reader.read(connection, identity, account, request.as_of.timestamp())
 
     def _response(
         self,
@@ -223,3 +221,7 @@ class RecommendationService:
             with_evidence = explained == "full" or bool(prepared.estimate.known)
             stage = self._estimator.shown(prepared.estimate, now, with_evidence=with_evidence)
         return rendered(prepared, answer, snapshot.catalogue, stage, degraded=degraded, timings=timings)
+
+
+def _asked_about(request: RecommendationRequest) -> tuple[Identity | None, str | None]:
+    return identity_asked_for(request), request.account_id

@@ -11,7 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from recommender.domain.assets import AssetRecord, StoredAsset, url_key
-from recommender.store.driver import Question, ask_all
+from recommender.store.driver import Question, Rows
 
 _RECORD_COLUMNS = (
     "asset_id, title, url, summary, body, type, language, topics, personas, industries, regions, stages, "
@@ -121,10 +121,14 @@ def read_head(connection: sa.Connection) -> tuple[int, str | None]:
     return int(row[0]), row[1]
 
 
-def read_heads(connection: sa.Connection) -> tuple[int, str | None, int]:
-    """→ (newest revision, the model whose vectors are served, newest revision of the placements' rules)."""
-    asked = "SELECT revision, live_model, placements_revision FROM recommender.catalogue_head"
-    [[row]] = ask_all(connection, [Question(asked)])  # BEGIN travels with it
+HEADS = Question("SELECT revision, live_model, placements_revision FROM recommender.catalogue_head")
+
+
+def heads_of(rows: Rows) -> tuple[int, str | None, int]:
+    """The answer to HEADS → (newest revision, the model whose vectors are served, newest revision of the
+    placements' rules).
+    """
+    [row] = rows
     return int(row[0]), row[1], int(row[2])
 
 

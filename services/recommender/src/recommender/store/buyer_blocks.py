@@ -20,7 +20,7 @@ from recommender.store.buyers import (
     buyer_of,
     identities_of,
 )
-from recommender.store.driver import Question, ask_all
+from recommender.store.driver import Question, Rows, ask_all
 
 # As many as `store.buyers.account_outcomes` reads for one account.
 _MOST_OUTCOMES = 500
@@ -48,6 +48,7 @@ WITH known AS (
 ), firms AS (
     SELECT account_id FROM known WHERE account_id IS NOT NULL
     UNION SELECT account_id FROM recommender.accounts WHERE external_id = ANY(%(names)s)
+    UNION SELECT unnest(%(accounts)s::bigint[])
 )"""
 _BUYERS = f"""{_ASKED}
 SELECT k.kind, k.external_id, {BUYER_COLUMNS}
@@ -72,21 +73,37 @@ SELECT {IDENTITY_COLUMNS} FROM (
 
 
 def read_block(
-    connection: sa.Connection, wanted: Sequence[Identity], names: Collection[str], fingerprint: str
+    connection: sa.Connection,
+    wanted: Sequence[Identity],
+    names: Collection[str],
+    fingerprint: str,
+    accounts: Collection[int] = (),
 ) -> BuyerBlock:
-    """What is stored of the buyers with these identities and of the accounts with these names."""
-    if not wanted and not names:
-        return BuyerBlock()
+    """What is stored of the buyers with these identities and of the accounts with these names or ids."""
+    questions = block_questions(wanted, names, fingerprint, accounts)
+    return block_of(ask_all(connection, questions) if questions else ())
+
+
+def block_questions(
+    wanted: Sequence[Identity], names: Collection[str], fingerprint: str, accounts: Collection[int] = ()
+) -> list[Question]:
+    """What `block_of` needs to be told, to travel with other questions; nothing where nobody is asked about."""
+    if not (wanted or names or accounts):
+        return []
     parameters = {
         "kinds": [one.kind for one in wanted],
         "ids": [one.external_id for one in wanted],
         "names": sorted(names),
+        "accounts": sorted(accounts),
         "fingerprint": fingerprint,
     }
-    texts = (_BUYERS, _ACCOUNTS, _COLLEAGUES, _OUTCOMES, _IDENTITIES)
-    buyers, accounts, colleagues, said, identities = ask_all(
-        connection, [Question(text, parameters) for text in texts]
-    )
+    return [Question(text, parameters) for text in (_BUYERS, _ACCOUNTS, _COLLEAGUES, _OUTCOMES, _IDENTITIES)]
+
+
+def block_of(answers: Sequence[Rows]) -> BuyerBlock:
+    if not answers:
+        return BuyerBlock()
+    buyers, accounts, colleagues, said, identities = answers
     members: dict[int, list[BuyerRow]] = {row[0]: [] for row in accounts}
     outcomes: dict[int, list[LoggedSignal]] = {row[0]: [] for row in accounts}
     for row in colleagues:
