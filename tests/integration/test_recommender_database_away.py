@@ -119,6 +119,20 @@ def test_recommendations_are_answered_from_memory_and_say_so(rig: Rig, proxy: Da
     assert rig.client.get("/readyz").json["parts"]["database"]["ready"] is False  # type: ignore[index]
 
 
+def test_a_start_without_the_database_refuses_rather_than_answering_blank(
+    rig: Rig, make_recommender: RigMaker, proxy: DatabaseProxy
+) -> None:
+    """The gateway takes a 503 for what it is and shows what it remembers; a blank answer it would hand on."""
+    started = make_recommender(database_url=proxy.url)
+    started.parts["replica"]._snapshot = None  # as it is between the start of the process and the first load
+    proxy.shut()
+    answer = started.client.post("/v1/recommendations", json={"user_id": "u"})
+    assert code(answer) == (503, "catalogue_not_loaded")
+    assert answer.headers["Retry-After"].isdigit()
+    proxy.open()
+    assert {item["id"] for item in started.recommend(user_id="u")["items"]} == {"a1", "a2"}
+
+
 def test_writes_are_refused_and_told_when_to_come_back(rig: Rig, proxy: DatabaseProxy) -> None:
     proxy.shut()
     for answer in (
