@@ -21,6 +21,7 @@ from prometheus_client import Counter
 from gateway.fallback import Fallback
 from servicekit import logs
 from servicekit.background import BackgroundLoop
+from servicekit.database import reading
 
 _SECONDS = 1.0
 _SAVE_SECONDS = 5.0
@@ -125,7 +126,7 @@ class SharedFallback:
                 connection.exec_driver_sql("DELETE FROM gateway.last_good_answers")
 
     def _read(self) -> None:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             began_at: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
             rows = connection.exec_driver_sql(
                 "SELECT withdrawal_id, asset_id, at FROM gateway.withdrawals "

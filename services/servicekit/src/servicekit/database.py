@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import alembic.command
@@ -55,6 +57,17 @@ def create_engine(
             "prepare_threshold": 3,
         },
     )
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that reads, and ends with COMMIT.
+
+    `Engine.connect` ends with ROLLBACK, at which psycopg forgets every statement that it prepared: each would be
+    planned anew for each request, which takes PostgreSQL several times as long as to answer it.
+    """
+    with engine.begin() as connection:
+        yield connection
 
 
 def observe_pool(engine: sa.Engine, in_use: Gauge, limit: Gauge) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from gateway.keys.model import ApiKey, KeyKind
 from gateway.keys.ring import KeySnapshot
 from gateway.store.tables import api_keys, project
+from servicekit.database import reading
 from servicekit.errors import Unavailable
 
 _SECRET_NAME = "secret"  # noqa: S105 - the row's name
@@ -27,7 +28,7 @@ class DatabaseKeySource:
 
     def load(self) -> KeySnapshot:
         try:
-            with self._engine.connect() as connection:
+            with reading(self._engine) as connection:
                 keys = tuple(_key(row) for row in connection.execute(sa.select(api_keys)))
             return KeySnapshot(keys, self.project_secret())
         except sa.exc.SQLAlchemyError as error:
@@ -77,7 +78,7 @@ class DatabaseKeySource:
             )
 
     def all(self) -> tuple[ApiKey, ...]:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.created_at))
             return tuple(_key(row) for row in rows)
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from gateway.studio.members import User
 from gateway.studio.tables import audit_log
+from servicekit.database import reading
 from servicekit.errors import NotFound
 
 _BLOCK = 500
@@ -98,7 +99,7 @@ class AuditLog:
             ]
 
     def find(self, entry_id: int) -> Entry:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(sa.select(audit_log).where(audit_log.c.entry_id == entry_id)).first()
         if row is None:
             raise NotFound("There is no such entry in the audit log.")
@@ -111,7 +112,7 @@ class AuditLog:
             audit_log.c.user_id == user.user_id,
             audit_log.c.subject_kind == kind,
         )
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return int(connection.execute(asked).scalar_one())
 
     def of(self, kind: str, subject_id: str, *, limit: int = 10) -> list[Entry]:
@@ -122,7 +123,7 @@ class AuditLog:
             .order_by(audit_log.c.entry_id.desc())
             .limit(limit)
         )
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return [_entry(row) for row in connection.execute(asked)]
 
     def page(self, *, text: str = "", before_id: int | None = None, limit: int = 50) -> list[Entry]:
@@ -144,7 +145,7 @@ class AuditLog:
                     )
                 )
             )
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return [_entry(row) for row in connection.execute(asked)]
 
     def as_csv(self) -> Iterator[bytes]:
@@ -158,7 +159,7 @@ class AuditLog:
                 .order_by(audit_log.c.entry_id)
                 .limit(_BLOCK)
             )
-            with self._engine.connect() as connection:
+            with reading(self._engine) as connection:
                 rows = connection.execute(asked).all()
             if not rows:
                 return

@@ -22,6 +22,7 @@ from gateway.studio.members import (
 )
 from gateway.studio.roles import Role
 from gateway.studio.tables import invitations, sessions, users
+from servicekit.database import reading
 from servicekit.errors import Conflict, Forbidden, NotFound, Unprocessable
 
 _INVITATION_LIFE = timedelta(days=3)
@@ -40,28 +41,28 @@ class People:
         return self._hasher.hash(secrets.token_urlsafe(16))
 
     def are_none(self) -> bool:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return connection.execute(sa.select(users.c.user_id).limit(1)).first() is None
 
     def all(self) -> list[User]:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return [user_of(row) for row in connection.execute(sa.select(users).order_by(users.c.email))]
 
     def find(self, user_id: str) -> User:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(sa.select(users).where(users.c.user_id == user_id)).first()
         if row is None:
             raise NotFound("There is no such person.")
         return user_of(row)
 
     def find_by_email(self, email: str) -> User | None:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(sa.select(users).where(users.c.email == plain_email(email))).first()
         return None if row is None else user_of(row)
 
     def with_password(self, email: str, password: str) -> User | None:
         """The user whose password this is; None for every other case, after the same time."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(sa.select(users).where(users.c.email == plain_email(email))).first()
         stored = self._decoy if row is None or row.password_hash is None else row.password_hash
         try:
@@ -89,7 +90,7 @@ class People:
 
     def invitation(self, token: str, *, now: datetime) -> Invitation:
         """Raises `NotFound` when the link was never given out, was used, or is too old."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(
                 sa.select(invitations).where(
                     invitations.c.digest == token_digest(token),

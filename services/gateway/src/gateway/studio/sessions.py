@@ -50,7 +50,7 @@ class Sessions:
 
     def user(self, token: str, *, now: datetime) -> User | None:
         digest = token_digest(token)
-        with self._engine.connect() as connection:
+        with self._engine.begin() as connection:
             row = connection.execute(
                 sa.select(users, sessions.c.last_seen_at)
                 .join(sessions, sessions.c.user_id == users.c.user_id)
@@ -68,7 +68,6 @@ class Sessions:
                 connection.execute(
                     sa.update(sessions).where(sessions.c.digest == digest).values(last_seen_at=now)
                 )
-                connection.commit()
         return user_of(row)
 
     def end(self, token: str, *, now: datetime) -> None:

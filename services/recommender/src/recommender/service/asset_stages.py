@@ -21,6 +21,7 @@ from recommender.numeric.asset_stages import (
 from recommender.service.encoding import AssetEncoder
 from recommender.store import embeddings
 from recommender.store.embeddings import CatalogueChange
+from servicekit.database import reading
 
 
 class AssetStageEstimator:
@@ -79,7 +80,7 @@ def load_prototypes(
     """
     sentences = prototype_sentences(model)
     digest = hashlib.blake2b("\x00".join(sentences).encode(), digest_size=16).digest()
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         kept = embeddings.load_prototypes(connection, model_id, digest)
     if kept is not None:
         return np.frombuffer(kept, dtype="<f4").reshape(len(sentences), -1)

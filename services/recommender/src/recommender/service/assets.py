@@ -21,6 +21,7 @@ from recommender.store import assets as store
 from recommender.store import embeddings
 from recommender.store.assets import AssetQuery, WriteOutcome
 from servicekit import logs
+from servicekit.database import reading
 from servicekit.errors import UpstreamUnavailable
 
 _PATCH_TRIES = 5
@@ -105,7 +106,7 @@ class AssetService:
             catalogue = snapshot.catalogue
             column = ("awareness", "consideration", "decision", "customer").index(query.stage)
             only = [a for a, row in catalogue.row_of.items() if int(catalogue.stage[row].argmax()) == column]
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             found, total = store.list_assets(connection, query, snapshot.catalogue.model_id, only)
         outputs = [output_of(asset, snapshot.catalogue) for asset in found]
         last = found[-1] if len(found) == query.page_size else None
@@ -121,7 +122,7 @@ class AssetService:
     def encode(self, records: Sequence[AssetRecord]) -> tuple[list[AssetRecord], Encoded | None]:
         """→ (records whose text has no vector yet, their vectors or None when they must wait)."""
         hashes = [record.text_hash() for record in records]
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             _, model = store.read_head(connection)
             ready: set[str] = set()
             if model is not None:
@@ -173,7 +174,7 @@ class AssetService:
         return outcomes
 
     def _find(self, asset_id: str) -> StoredAsset | None:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             _, model = store.read_head(connection)
             return store.get_asset(connection, asset_id, model)
 

@@ -21,6 +21,7 @@ from recommender.service.clock import Clock
 from recommender.service.estimates import StageEstimate, StageEstimator
 from recommender.service.replica import CatalogueReplica
 from recommender.store import buyers as store
+from servicekit.database import reading
 
 # When, of which kind, about which asset: its id, title and type.
 RecentEvent = tuple[datetime, str, str | None, str | None, str | None]
@@ -50,7 +51,7 @@ class BuyerService:
     def buyer(self, buyer_id: str) -> BuyerOutput:
         """By a known id, or by an anonymous one where no known one has that name."""
         now = self._clock().timestamp()
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             view = self._find(connection, buyer_id)
             recent = store.recent_events(connection, view.buyer_id or 0, _RECENT_SIGNALS)
         catalogue = self._replica.snapshot.catalogue
@@ -93,7 +94,7 @@ class BuyerService:
 
     def account(self, account_id: str) -> AccountOutput:
         now = self._clock().timestamp()
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             row = store.find_account(connection, account_id)
             if row is None:
                 raise AccountNotFound(account_id)

@@ -8,6 +8,7 @@ from recommender.domain.stages import StageModel
 from recommender.numeric.calibration import Calibration, CalibrationUnreadable
 from recommender.store import calibrations as store
 from servicekit import logs
+from servicekit.database import reading
 
 
 class CalibrationKeeper:
@@ -25,7 +26,7 @@ class CalibrationKeeper:
 
     def refresh(self) -> None:
         """One that cannot be read, or is of another stage file, is told of once and not served."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             stored = store.live(connection)
         version = None if stored is None else stored.version
         if version == self._version:

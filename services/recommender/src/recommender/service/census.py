@@ -28,6 +28,7 @@ from recommender.service.recent_buyers import RecentBuyers
 from recommender.service.shown_stages import shown_stages
 from recommender.store import census as store
 from recommender.store.webhook_ages import webhook_outbox_age
+from servicekit.database import reading
 
 MOST_BUYERS = 2_000
 OPPORTUNITY_DAYS = 180.0
@@ -71,7 +72,7 @@ class Census:
                 # Another may have counted since we looked.
                 if mine and self._is_due():
                     self._count()
-        with self._reading.connect() as connection:
+        with reading(self._reading) as connection:
             found, moves = store.last_count(connection), store.moves(connection)
             age, pending = webhook_outbox_age(connection)
         self._meters.webhook_age.set(age)
@@ -80,7 +81,7 @@ class Census:
             self._show(found, moves)
 
     def _is_due(self) -> bool:
-        with self._reading.connect() as connection:
+        with reading(self._reading) as connection:
             found = store.last_count(connection)
         now = self._clock()
         # A count of the future was made by a replica whose clock was wrong.
@@ -90,7 +91,7 @@ class Census:
         started = time.monotonic()
         moment = self._clock()
         now = moment.timestamp()
-        with self._reading.connect() as connection:
+        with reading(self._reading) as connection:
             views = list(self._recent.views(connection, MOST_BUYERS))
         accounts = {view.account.row.account_id: view.account for view in views if view.account is not None}
         buyer_stages, account_stages = shown_stages(self._estimator, views, accounts, now)

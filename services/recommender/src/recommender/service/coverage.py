@@ -21,6 +21,7 @@ from recommender.service.replica import CatalogueReplica
 from recommender.store import recommendation_log as store
 from recommender.store.recommendation_log import Demand
 from recommender.store.time_limits import limit_time
+from servicekit.database import reading
 
 OLD_DAYS = 365
 _LISTED = 100
@@ -60,7 +61,7 @@ class CoverageService:
         """The same beside what the answers of the last `days` lacked."""
         now = self._clock()
         since = now - timedelta(days=days)
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             limit_time(connection)
             answers, weak, fallback = store.answer_totals(connection, since)
             by_persona = store.demand_by(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from servicekit.database import reading
+
 PATIENCE_SECONDS = 5.0
 
 
@@ -26,7 +28,7 @@ class DatabasePulse:
         """Ask once. That it is away is this loop's finding, not its failure, so nothing is raised for it."""
         self._asked_at = self._monotonic()
         try:
-            with self._engine.connect() as connection:
+            with reading(self._engine) as connection:
                 connection.exec_driver_sql("SELECT 1")
         except sa.exc.SQLAlchemyError as error:
             self._error = type(error).__name__

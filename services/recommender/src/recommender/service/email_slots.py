@@ -24,6 +24,7 @@ from recommender.store import email_slots as store
 from recommender.store.assets import read_head
 from recommender.store.email_slots import SlotKey, StoredSlot
 from servicekit import logs
+from servicekit.database import reading
 from servicekit.errors import FieldProblem, Unprocessable
 
 _AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
@@ -48,7 +49,7 @@ class EmailSlotService:
         key = SlotKey(request.send_id, _recipient(request), request.slot)
         asked = _plain(request)
         try:
-            with self._engine.connect() as connection:
+            with reading(self._engine) as connection:
                 stored = store.find(connection, key)
                 snapshot = self._replica.ensure(connection, *read_head(connection)[:2])
             if stored is None:
@@ -60,7 +61,7 @@ class EmailSlotService:
 
     def replacement(self, asset_id: str) -> Replacement:
         """What a link to this asset leads to now. Raises `AssetNotFound` where there is nothing left."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             snapshot = self._replica.ensure(connection, *read_head(connection)[:2])
             found = self._shown_as(connection, snapshot.catalogue, asset_id)
         if found is None:
@@ -70,7 +71,7 @@ class EmailSlotService:
 
     def accounts(self, recipients: Sequence[Identity]) -> list[str | None]:
         """Each recipient's account as the log has it, in order; None for who is unknown or in none."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             found = store.accounts_of(connection, recipients)
         return [found.get(recipient) for recipient in recipients]
 
@@ -93,7 +94,7 @@ class EmailSlotService:
     ) -> RecommendationResponse:
         catalogue = snapshot.catalogue
         shown: list[str] = []
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             for asset_id in stored.asset_ids:
                 found = self._shown_as(connection, catalogue, asset_id, without=shown)
                 if found is not None:

@@ -10,6 +10,7 @@ from prometheus_client import Gauge
 from recommender.service.clock import Clock
 from recommender.store import embeddings
 from recommender.store.assets import read_head
+from servicekit.database import reading
 
 # What was settled is looked at again now and then, whatever somebody did to the tables by hand.
 _LOOKED_AGAIN = timedelta(minutes=5)
@@ -36,7 +37,7 @@ class EmbeddingBacklog:
     def report(self) -> None:
         """Count what waits for the model that is served."""
         now = self._clock()
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             head, live_model = read_head(connection)
             if self._is_due(now, live_model):
                 self._settled, self._model_id, self._looked_at = embeddings.NOTHING_SETTLED, live_model, now

@@ -13,6 +13,7 @@ from recommender.service.buyers import BuyerService
 from recommender.service.clock import Clock
 from recommender.store import erasure as store
 from recommender.store import exports
+from servicekit.database import reading
 
 
 class ErasureService:
@@ -45,7 +46,7 @@ class ErasureService:
     def export(self, buyer_id: str) -> dict[str, Any]:
         """Everything that an erasure would take, as plain JSON: none of it is left out."""
         profile = self._buyers.buyer(buyer_id)
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             buyers, identities = store.identities_of(connection, buyer_id)
             kept = exports.everything(connection, sorted(buyers), identities)
         return {"buyer": profile.model_dump(), **kept}

@@ -16,6 +16,7 @@ from recommender.service.clock import Clock
 from recommender.service.meters import SignalMeters
 from recommender.store import buyers as store
 from recommender.store.buyers import BuyerRow, FoldedState
+from servicekit.database import reading
 
 _BLOCK = 100
 _RULES_CHECK = timedelta(minutes=1)
@@ -32,6 +33,7 @@ class Folder:
 
     def __init__(self, engine: sa.Engine, kinds: SignalKinds, clock: Clock, meters: SignalMeters) -> None:
         self._engine = engine
+        self._in_one_picture = engine.execution_options(isolation_level="REPEATABLE READ")
         self._kinds = kinds
         self._clock = clock
         self._meters = meters
@@ -56,16 +58,15 @@ class Folder:
 
     def fold_stale(self) -> int:
         """One block of stale buyers. → how many were folded."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             ids = store.stale_buyers(connection, _BLOCK, self._clock()) or self._outdated(connection)
-            if not ids:
-                return 0
-            connection.rollback()
-            # One picture for versions and log: a state must never claim a version it has not read.
-            connection.execution_options(isolation_level="REPEATABLE READ")
+        if not ids:
+            return 0
+        # One picture for versions and log: a state must never claim a version it has not read.
+        with reading(self._in_one_picture) as connection:
             rows = store.buyer_rows(connection, ids, self.fingerprint)
             self._fold(connection, rows)
-            return len(rows)
+        return len(rows)
 
     def _outdated(self, connection: sa.Connection) -> list[int]:
         """States made by other rules; looked for now and then, as a replica of the old rules may go on."""

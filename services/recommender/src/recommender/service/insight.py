@@ -27,6 +27,7 @@ from recommender.service.replica import CatalogueReplica
 from recommender.store import asset_signals, recommendation_log
 from recommender.store.assets import read_head
 from recommender.store.time_limits import limit_time
+from servicekit.database import reading
 
 MOST_BUYERS = 300
 AFTER_DAYS = 30
@@ -63,7 +64,7 @@ class InsightService:
         """`people` False leaves out who the asset was shown to. Raises AssetNotFound."""
         now = self._clock()
         since = now - timedelta(days=days)
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             catalogue = self._replica.ensure(connection, *read_head(connection)).catalogue
             if asset_id not in catalogue.row_of:
                 raise AssetNotFound(asset_id)

@@ -14,6 +14,7 @@ from recommender.domain.signal_kinds import SignalKinds
 from recommender.numeric.behaviour import Behaviour, empty_behaviour, learn_behaviour
 from recommender.service.clock import Clock
 from recommender.store import behaviour as store
+from servicekit.database import reading
 
 _MEMORY_SECONDS = 548 * 86_400.0
 # Learning shares the processor with requests: after it the loop rests so many times as long as it took.
@@ -45,7 +46,7 @@ class BehaviourKeeper:
         self.behaviour: Behaviour = empty_behaviour(config)
 
     def refresh(self) -> None:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             size = store.log_size(connection)
             if size == self._size or time.monotonic() < self._rest_until:
                 return

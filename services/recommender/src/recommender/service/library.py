@@ -17,6 +17,7 @@ from recommender.service.asset_records import output_of
 from recommender.service.replica import CatalogueReplica
 from recommender.store import assets as store
 from recommender.store.assets import AssetQuery
+from servicekit.database import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class LibraryService:
 
         Raises FilterInvalid.
         """
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             catalogue = self._replica.ensure(connection, *store.read_head(connection)).catalogue
             only = None if filter_tree is None else _fitting(catalogue, filter_tree)
             found, total = store.list_assets(connection, query, catalogue.model_id, only, bodies=False)
@@ -52,7 +53,7 @@ class LibraryService:
     def named(self, ids: Sequence[str]) -> list[AssetOutput]:
         """As `page` shows them, in the order of `ids`; what is deleted by now is left out."""
         query = AssetQuery(page_size=len(ids))
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             catalogue = self._replica.ensure(connection, *store.read_head(connection)).catalogue
             found, _ = store.list_assets(connection, query, catalogue.model_id, ids, bodies=False)
         by_id = {asset.record.asset_id: asset for asset in found}

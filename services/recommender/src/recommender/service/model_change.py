@@ -16,6 +16,7 @@ from recommender.service.clock import Clock
 from recommender.store import embeddings, model_changes
 from recommender.store.embeddings import CatalogueChange
 from servicekit import logs
+from servicekit.database import reading
 
 _COMPARED_AGAIN = timedelta(minutes=10)
 
@@ -41,7 +42,7 @@ class ModelChange:
         Not while an asset has no vector of it, nor when it was taken back, nor when it compares badly with
         the one that serves: then a person decides (`foreword model promote`).
         """
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             state = model_changes.read_models(connection)
             if state.live == model_id:
                 return True
@@ -76,7 +77,7 @@ class ModelChange:
 
     def compare(self, live: str, model_id: str) -> ModelComparison:
         """Build the coming index beside the one that serves and hold the two against each other."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             pairs = list(model_changes.vector_pairs(connection, live, model_id))
             ids = {pair[0] for pair in pairs}

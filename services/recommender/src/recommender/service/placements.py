@@ -24,6 +24,7 @@ from recommender.service.clock import Clock
 from recommender.service.replica import CatalogueReplica
 from recommender.store import placements as store
 from servicekit import logs
+from servicekit.database import reading
 from servicekit.errors import FieldProblem, Unprocessable
 
 MOST_PLACEMENTS = 1_000
@@ -71,12 +72,12 @@ class PlacementService:
         self._clock = clock
 
     def all(self) -> PlacementList:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             found = store.all_placements(connection)
         return PlacementList(placements=tuple(_output(one) for one in found))
 
     def get(self, placement_id: str) -> PlacementOutput:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             found = store.get_placement(connection, placement_id)
         if found is None:
             raise PlacementNotFound(placement_id)
@@ -116,7 +117,7 @@ class PlacementService:
 
     def history(self, placement_id: str) -> PlacementHistory:
         """The last versions, newest first, also of a placement that was deleted."""
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             changes = store.changes_of(connection, placement_id, _HISTORY)
         if not changes:
             raise PlacementNotFound(placement_id)

@@ -40,6 +40,7 @@ from recommender.service.recent_buyers import RecentBuyers
 from recommender.service.replica import CatalogueReplica, Snapshot
 from recommender.store.assets import read_head
 from recommender.store.embeddings import CatalogueChange
+from servicekit.database import reading
 from servicekit.errors import Unavailable, Unprocessable, UpstreamUnavailable
 
 NEAR_DUPLICATE = 0.80
@@ -87,7 +88,7 @@ class PreviewService:
         record = record_of(fields.id or _NO_ID, fields)
         encoded = self._encode(record)
         now = self._clock().timestamp()
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             snapshot = self._replica.ensure(connection, *read_head(connection))
             catalogue = snapshot.catalogue
             comparable = encoded.model_id == catalogue.model_id

@@ -34,6 +34,7 @@ from recommender.service.request_preparation import (
 from recommender.store.assets import HEADS, heads_of
 from recommender.store.driver import ask_all
 from servicekit import logs
+from servicekit.database import reading
 from servicekit.errors import Unavailable
 
 
@@ -181,7 +182,7 @@ class RecommendationService:
     def _read(self, requests: Sequence[RecommendationRequest]) -> tuple[Snapshot, list[BuyerView], bool]:
         """→ (catalogue as new as the database says, a view of each buyer, whether the database was away)."""
         try:
-            with self._engine.connect() as connection:
+            with reading(self._engine) as connection:
                 present = [_asked_about(one) for one in requests if one.as_of is None]
                 heads, *answers = ask_all(connection, [HEADS, *self._reader.questions(present)])
                 revision, live_model, rules_revision = heads_of(heads)

@@ -35,6 +35,7 @@ from recommender.service.snapshots import SnapshotKeeper
 from recommender.store.assets import read_head
 from recommender.store.embeddings import changes_since, newest_edit_age
 from servicekit import logs
+from servicekit.database import reading
 from servicekit.errors import UpstreamUnavailable
 
 LoadPrototypes = Callable[[str], NDArray[np.float32] | None]
@@ -113,7 +114,7 @@ class CatalogueReplica:
     def catch_up(self, connection: sa.Connection | None = None, *, anew: bool = False) -> Snapshot:
         """Apply every change since the last snapshot; a new model loads everything anew."""
         if connection is None:
-            with self._engine.connect() as own:
+            with reading(self._engine) as own:
                 return self.catch_up(own, anew=anew)
         with self._lock:
             revision, live_model = read_head(connection)
@@ -208,7 +209,7 @@ class CatalogueReplica:
         fresh.fill(rows)
         served = current.index.approximate
         approximate = None if served is None else restored(kept(served, numbers), rows.vectors, few=self._few)
-        with self._engine.connect() as connection, self._lock:
+        with reading(self._engine) as connection, self._lock:
             revision, live_model = read_head(connection)
             if self._builder is not builder or live_model != builder.model_id:
                 return

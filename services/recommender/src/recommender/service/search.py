@@ -16,6 +16,7 @@ from recommender.service.measured_search import MeasuredSearch
 from recommender.service.replica import CatalogueReplica, Snapshot
 from recommender.store.assets import read_head
 from servicekit import logs
+from servicekit.database import reading
 from servicekit.errors import UpstreamUnavailable
 
 _DEPTH = 100
@@ -71,7 +72,7 @@ class SearchService:
 
     def _snapshot(self) -> tuple[Snapshot, bool]:
         try:
-            with self._engine.connect() as connection:
+            with reading(self._engine) as connection:
                 return self._replica.ensure(connection, *read_head(connection)), False
         except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
             self._log.warning("database_away", error=type(error).__name__)

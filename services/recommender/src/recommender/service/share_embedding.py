@@ -16,6 +16,7 @@ from recommender.service.model_change import ModelChange
 from recommender.store import embeddings
 from recommender.store.assets import read_head
 from recommender.store.embeddings import PendingAsset, Share
+from servicekit.database import reading
 from servicekit.errors import UpstreamUnavailable
 
 _BLOCK = 64
@@ -75,7 +76,7 @@ class ShareEmbedder:
             with self._engine.begin() as connection:
                 block = embeddings.claim_pending(connection, model_id, _BLOCK, self._clock(), share)
             if not block:
-                with self._engine.connect() as connection:
+                with reading(self._engine) as connection:
                     if not embeddings.pending_in_share(connection, model_id, share):
                         break
                 self._sleep(_POLL_SECONDS)

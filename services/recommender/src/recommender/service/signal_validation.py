@@ -54,7 +54,7 @@ class SignalValidator:
         )
         judged = [self._read(raw, call, reading) for raw in raws[:_MOST_EVENTS]]
         events = [one.event for one in judged if one.event is not None]
-        with self._engine.connect() as connection:
+        with database.reading(self._engine) as connection:
             by_page = asset_ids_by_url(
                 connection, sorted({e.page for e in events if e.page is not None and e.asset_id is None})
             )

@@ -14,6 +14,7 @@ from recommender.service.evaluation_data import Log
 from recommender.service.meters import CatalogueMeters
 from recommender.service.replica import CatalogueReplica
 from recommender.store.behaviour import load_events
+from servicekit.database import reading
 
 
 def read_stored_log(
@@ -27,7 +28,7 @@ def read_stored_log(
         engine, lambda prototypes: AssetStageEstimator(stages, prototypes), lambda _model: None, meters
     )
     catalogue = replica.catch_up().catalogue
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         stored = load_events(connection, kinds.names, since)
     events = stored.rows(np.argsort(stored.at, kind="stable"))
     rows = np.array([catalogue.row_of.get(name, -1) for name in events.names], dtype=np.int64)[events.asset]

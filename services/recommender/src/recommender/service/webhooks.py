@@ -23,6 +23,7 @@ from recommender.service.webhook_changes import ChangeFinder
 from recommender.service.webhook_delivery import Deliverer
 from recommender.store import webhooks as store
 from recommender.store.webhooks import DeliveryRow
+from servicekit.database import reading
 from servicekit.errors import FieldProblem, Unprocessable
 from servicekit.outbound import OutboundClient, OutboundPolicy, OutboundRefused
 from servicekit.outbound_guard import read_url
@@ -79,14 +80,14 @@ class WebhookService:
         return _shown(endpoint, with_secret=fresh), known is None
 
     def get(self, endpoint_id: str) -> WebhookEndpoint:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             found = store.find_endpoint(connection, endpoint_id)
         if found is None:
             raise EndpointNotFound(endpoint_id)
         return _shown(found, with_secret=False)
 
     def all(self) -> list[WebhookEndpoint]:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return [_shown(one, with_secret=False) for one in store.endpoints(connection)]
 
     def delete(self, endpoint_id: str) -> None:
@@ -108,7 +109,7 @@ class WebhookService:
     def deliveries(
         self, *, endpoint_id: str | None, state: str | None, before: int | None, limit: int
     ) -> list[DeliveryRow]:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             return store.deliveries(
                 connection, endpoint_id=endpoint_id, state=state, before=before, limit=limit
             )
