@@ -63,7 +63,7 @@ def create_engine(
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction that reads, and ends with COMMIT.
 
-    `Engine.connect` ends with ROLLBACK, at which psycopg forgets every statement that it prepared: each would be
+    `Engine.connect` ends with ROLLBACK, at which psycopg forgets what it prepared: every statement would be
     planned anew for each request, which takes PostgreSQL several times as long as to answer it.
     """
     with engine.begin() as connection:

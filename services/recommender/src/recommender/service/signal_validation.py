@@ -14,6 +14,7 @@ from recommender.domain.signal_kinds import SignalKinds
 from recommender.service.signals import SignalRequest, raw_events
 from recommender.store.assets import asset_ids_by_url
 from recommender.store.signal_checks import AssetFacts, assets_by_id, known_keys
+from servicekit import database
 
 _MOST_EVENTS = 500
 

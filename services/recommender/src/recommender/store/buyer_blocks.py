@@ -72,6 +72,12 @@ SELECT {IDENTITY_COLUMNS} FROM (
 ) everybody JOIN recommender.identities i USING (buyer_id) ORDER BY i.kind DESC, i.identity_id"""
 
 
+# Planning these takes PostgreSQL several times as long as running them, and a plan for one buyer is as good for
+# another: everything is found by its key. By itself it would plan anew each time, as what it estimates for a given
+# array is a little cheaper than for one of unknown length.
+_PLANNED_ONCE = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)"
+
+
 def read_block(
     connection: sa.Connection,
     wanted: Sequence[Identity],
@@ -103,7 +109,7 @@ def block_questions(
 def block_of(answers: Sequence[Rows]) -> BuyerBlock:
     if not answers:
         return BuyerBlock()
-    buyers, accounts, colleagues, said, identities = answers
+    _, buyers, accounts, colleagues, said, identities = answers
     members: dict[int, list[BuyerRow]] = {row[0]: [] for row in accounts}
     outcomes: dict[int, list[LoggedSignal]] = {row[0]: [] for row in accounts}
     for row in colleagues:
