@@ -103,7 +103,8 @@ def block_questions(
         "accounts": sorted(accounts),
         "fingerprint": fingerprint,
     }
-    return [Question(text, parameters) for text in (_BUYERS, _ACCOUNTS, _COLLEAGUES, _OUTCOMES, _IDENTITIES)]
+    texts = (_BUYERS, _ACCOUNTS, _COLLEAGUES, _OUTCOMES, _IDENTITIES)
+    return [Question(_PLANNED_ONCE), *(Question(text, parameters) for text in texts)]
 
 
 def block_of(answers: Sequence[Rows]) -> BuyerBlock:
