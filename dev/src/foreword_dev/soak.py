@@ -41,10 +41,16 @@ _BEGIN, _END = "<!-- soak: written by make soak -->", "<!-- end of soak -->"
 
 @dataclass(slots=True)
 class Soaked:
-    """What was measured. `memory` holds (seconds, gateway MiB, recommender MiB)."""
+    """What was measured. `memory` holds (seconds, gateway MiB, recommender MiB).
+
+    `peak_left` and `left`: the share of the cores' time that the host did not give to others, at the peak and under
+    the load.
+    """
 
     seconds: float
     peak: float = 0.0
+    peak_left: float = 1.0
+    left: float = 1.0
     loud: Tally = field(default_factory=Tally)
     quiet: Tally = field(default_factory=Tally)
     signals: Tally = field(default_factory=Tally)
@@ -58,6 +64,11 @@ class Soaked:
         return (self.loud.served + self.quiet.served + self.signals.served) / self.seconds
 
     @property
+    def goodput_share(self) -> float:
+        """Of the peak, for each second of processor that the host left."""
+        return (self.goodput / self.left) / (self.peak / self.peak_left)
+
+    @property
     def offered(self) -> float:
         kinds = (self.loud, self.quiet, self.signals)
         return sum(sum(one.outcomes.values()) + one.unsent for one in kinds) / self.seconds
@@ -66,6 +77,20 @@ class Soaked:
         """MiB between the end of the first fifth and the end: what a start needs is not growth."""
         rows = self.memory
         return rows[-1][column] - rows[len(rows) // 5][column] if rows else 0.0
+
+
+class Left:
+    """What share of the cores' time the host has left us since this was made."""
+
+    def __init__(self) -> None:
+        self._before = psutil.cpu_times()
+
+    def share(self) -> float:
+        now = psutil.cpu_times()
+        passed = sum(now) - sum(self._before)
+        # Only Linux in a virtual machine counts it.
+        taken = getattr(now, "steal", 0.0) - getattr(self._before, "steal", 0.0)
+        return 1.0 - taken / passed if passed > 0 else 1.0
 
 
 class _Requests:
@@ -106,15 +131,17 @@ def soak(
     soaked = Soaked(seconds)
     keys = {"secret": stack.keys["secret"], "quiet": quiet_key}
     port = stack.settings.gateway.service
-    soaked.peak = asyncio.run(_peak(port, keys, rng))
+    soaked.peak, soaked.peak_left = asyncio.run(_peak(port, keys, rng))
     tell(f"{soaked.peak:.0f}/s are served when nobody asks for more; now ten times as many are asked for")
     stopping = threading.Event()
     beside = [threading.Thread(target=_import, args=(stack, soaked, stopping, n)) for n in range(_IMPORTERS)]
     beside.append(threading.Thread(target=_watch, args=(stack, soaked, stopping, tell)))
     for thread in beside:
         thread.start()
+    left = Left()
     try:
         asyncio.run(_overload(port, keys, soaked, rng))
+        soaked.left = left.share()
     finally:
         stopping.set()
     ended = time.monotonic()
@@ -124,17 +151,17 @@ def soak(
     return soaked
 
 
-async def _peak(port: int, keys: dict[str, str], rng: random.Random) -> float:
-    """→ the most requests a second that are served when none asks for more."""
+async def _peak(port: int, keys: dict[str, str], rng: random.Random) -> tuple[float, float]:
+    """→ the most requests a second that are served when none asks for more, and what the host left then."""
     sender = Sender(port)
-    best = 0.0
+    found = []
     for callers in (_PEAK_CALLERS // 3, _PEAK_CALLERS):
-        tallies = Soaked(_PEAK_SECONDS)
+        tallies, left = Soaked(_PEAK_SECONDS), Left()
         make = _Requests(keys, tallies).loud
         await closed(sender, make, callers, time.monotonic() + _PEAK_SECONDS, rng)
-        best = max(best, tallies.goodput)
+        found.append((tallies.goodput, left.share()))
     await sender.close()
-    return best
+    return max(found)
 
 
 async def _overload(port: int, keys: dict[str, str], soaked: Soaked, rng: random.Random) -> None:
@@ -288,7 +315,15 @@ def table(soaked: Soaked) -> str:
     rows: Sequence[tuple[str, str]] = (
         ("most that is served when nobody asks for more (peak)", f"{soaked.peak:.0f}/s"),
         (f"asked for {soaked.seconds / 60:.1f} minutes", f"{soaked.offered:.0f}/s"),
-        ("served of it (goodput)", f"{soaked.goodput:.0f}/s, {soaked.goodput / soaked.peak:.0%} of the peak"),
+        (
+            "served of it (goodput)",
+            f"{soaked.goodput:.0f}/s, {soaked.goodput / soaked.peak:.0%} of the peak; "
+            f"{soaked.goodput_share:.0%} for each second of processor",
+        ),
+        (
+            "cores' time that the host gave to others: at the peak, then",
+            f"{1 - soaked.peak_left:.0%}, {1 - soaked.left:.0%}",
+        ),
         (
             "what was served took (p50, p99)",
             f"{loud.quantile(0.5) * 1000:.0f} ms, {loud.quantile(0.99) * 1000:.0f} ms",
