@@ -43,8 +43,8 @@ _BEGIN, _END = "<!-- soak: written by make soak -->", "<!-- end of soak -->"
 class Soaked:
     """What was measured. `memory` holds (seconds, gateway MiB, recommender MiB).
 
-    `peak_left` and `left`: the share of the cores' time that the host did not give to others, at the peak and under
-    the load.
+    `peak_left` and `left`: the share of the cores' time that the host did not give to others, at the peak and
+    under the load.
     """
 
     seconds: float

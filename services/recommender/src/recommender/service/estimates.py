@@ -138,9 +138,10 @@ class StageEstimator:
         at = moment(now)
         if at is None:  # a float is always a moment
             raise ValueError("now is not a moment")
-        return BuyerStageEstimate(
+        # What was made here need not be checked field by field.
+        return BuyerStageEstimate.model_construct(
             name=stage_name(displayed.name),
-            confidence=round(displayed.confidence, 4),
+            confidence=round(float(displayed.confidence), 4),
             distribution={stage_name(name): round(float(p), 4) for name, p in displayed.distribution.items()},
             evidence=self._evidence(estimate, calibration, p, now) if with_evidence else (),
             as_of=at,
@@ -201,7 +202,7 @@ class StageEstimator:
             top=_EVIDENCE_SHOWN,
         )
         return tuple(
-            Evidence(
+            Evidence.model_construct(
                 signal=one.signal_type or one.kind,
                 at=moment(one.at),
                 effect=round(one.effect, 6),
