@@ -36,6 +36,7 @@ def report(outcome: Outcome) -> str:
         ("Surprises of the load", outcome.ledger.surprises),
         ("Broken migrations", faults.broken_migrations),
         ("Blank or wrong answers", outcome.wrong),
+        ("Questions without an answer", outcome.not_answered),
     )
     for what, found in amiss:
         if found:

@@ -60,6 +60,14 @@ class Outcome:
         return [f"{one.began - self.began:.1f} s: {one.wrong}" for one in self.ledger.answers if one.wrong]
 
     @property
+    def not_answered(self) -> list[str]:
+        return [
+            f"{one.began - self.began:.1f} s: none within {one.seconds:.1f} s"
+            for one in self.ledger.answers
+            if not one.answered and not one.wrong
+        ]
+
+    @property
     def passed(self) -> bool:
         return (
             self.verdict.clean
