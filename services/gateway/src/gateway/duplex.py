@@ -79,7 +79,20 @@ def exchange(
     else:
         breaker.succeeded()
     found = {name.lower(): value for name, value in response.getheaders()}
-    return StreamedAnswer(response.status, found, _chunks(upstream, response, sender, timeout_seconds))
+    if response.status < 400:
+        return StreamedAnswer(response.status, found, _chunks(upstream, response, sender, timeout_seconds))
+    # A refusal is short, and may come just as we hang up for the same reason: handed on whole or not at all.
+    try:
+        refusal = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        _hang_up(upstream)
+        sender.join(timeout_seconds)
+        if sender.client_error is not None:
+            raise _clients_fault(sender.client_error) from error
+        raise UpstreamUnavailable(_GONE) from error
+    return StreamedAnswer(
+        response.status, found, _handed_on(refusal, upstream, response, sender, timeout_seconds)
+    )
 
 
 def _connect(
@@ -162,6 +175,24 @@ def _chunks(
             # The next request of this client begins where this body ends, so it must have been read.
             sender.join(timeout_seconds)
     if inbox.failed or sender.is_alive():
+        raise UpstreamUnavailable(_GONE)
+
+
+def _handed_on(
+    refusal: bytes,
+    upstream: socket.socket,
+    response: http.client.HTTPResponse,
+    sender: _Sender,
+    timeout_seconds: float,
+) -> Iterator[bytes]:
+    """First what the client waits for, then the rest of what it sends, read for the same reason as above."""
+    try:
+        yield refusal
+    finally:
+        _hang_up(upstream)
+        response.close()
+        sender.join(timeout_seconds)
+    if sender.is_alive():
         raise UpstreamUnavailable(_GONE)
 
 
