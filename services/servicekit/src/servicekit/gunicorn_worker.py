@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
@@ -24,9 +22,6 @@ from servicekit.kept_connections import KeptConnections
 _DRAIN_SECONDS = 0.2
 # A recommendation's request is well below; whatever is longer goes the usual way.
 _LOOKED_AT_BYTES = 16_384
-# So long a thread waits for a client's next request before the connection goes back to the loop: on the way
-# there and back a busy service spends more than a quarter of its processor time.
-_STAYS_MILLISECONDS = 4
 
 
 class AdmittingWorker(ThreadWorker):  # type: ignore[misc]
@@ -43,9 +38,6 @@ class AdmittingWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*arguments, **named)
         self.keepalived_conns: KeptConnections[Any] = KeptConnections()
         self._own = threading.local()
-        self._queued: deque[float] = deque()  # when the connections came that wait for a thread
-        # Threads that stay with their connections; the others are free for whoever comes.
-        self._may_stay: deque[None] = deque([None] * (self.cfg.threads // 2))
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         """A client asks again: while there is no room it is told so here, without a thread."""
@@ -90,37 +82,12 @@ class AdmittingWorker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
     def enqueue_req(self, conn: Any) -> None:
-        self._queued.append(time.monotonic())
+        conn.queued_at = time.monotonic()
         super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> Any:
-        waited = time.monotonic() - self._queued.popleft()
-        while True:
-            self._own.waited, self._own.refused = waited, False
-            result = super().handle(conn)
-            if result is not True or not self._asks_again(conn):
-                return result
-            waited = 0.0
-
-    def _asks_again(self, conn: Any) -> bool:
-        """Whether the client's next request is here within moments, while no one else wants this thread."""
-        full = self.admission is not None and self.admission.is_full
-        if full or self._queued or not self.alive or self.cfg.is_ssl:
-            return False
-        if conn.parser.unreader.buf.getvalue():  # read already, so it makes no socket readable
-            return True
-        try:
-            self._may_stay.pop()
-        except IndexError:
-            return False
-        try:
-            coming = select.poll()
-            coming.register(conn.sock, select.POLLIN)
-            return bool(coming.poll(_STAYS_MILLISECONDS)) and not self._queued
-        except (OSError, ValueError):
-            return False
-        finally:
-            self._may_stay.append(None)
+        self._own.waited, self._own.refused = time.monotonic() - conn.queued_at, False
+        return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         if self.admission is None:
