@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import orjson
 import psycopg
 import urllib3
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench.page import say
 from foreword_dev.free_ports import free_ports
@@ -28,7 +28,7 @@ from foreword_dev.settings import RunSettings
 from foreword_dev.stack import Stack, running
 
 _TOPICS = 200
-_LEARNT = re.compile(r"^foreword_recommender_behaviour_events(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+_LEARNT = "foreword_recommender_behaviour_events"
 _STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 _EVENTS = ("Content Viewed", "Asset Downloaded", "Webinar Attended", "Pricing Viewed")
 _TYPES = ("blog", "whitepaper", "case_study", "webinar", "datasheet")
@@ -85,10 +85,15 @@ def _wait_until_learnt(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.settings.recommender.metrics}/metrics"
     say("Waiting until behaviour is learnt from the log")
     deadline = time.monotonic() + 600
-    while float(_LEARNT.search(urllib3.request("GET", url).data.decode())[1]) == 0:  # type: ignore[index]
+    while not _learnt_from(urllib3.request("GET", url).data.decode()):
         if time.monotonic() > deadline:
             raise SystemExit("behaviour was not learnt in time")
         time.sleep(1)
+
+
+def _learnt_from(exposed: str) -> float:
+    families = text_string_to_metric_families(exposed)
+    return sum(one.value for family in families for one in family.samples if one.name == _LEARNT)
 
 
 def _assets(count: int, rng: random.Random) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,8 @@ import platform
 import sys
 from pathlib import Path
 
+from foreword_dev.host_share import HostShare
+
 
 def machine() -> str:
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
@@ -21,24 +23,15 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._load = os.getloadavg()[0]
-        self._stolen, self._all = _processor_ticks()
+        self._host = HostShare()
 
     def told(self) -> str:
         """Such as "load average before it 0.9; meanwhile the host gave 12% of the cores' time to others"."""
         load = f"load average before it {self._load:.1f}"
-        stolen, everything = _processor_ticks()
-        if everything == self._all:
+        taken = self._host.taken()
+        if taken is None:
             return load
-        share = (stolen - self._stolen) / (everything - self._all)
-        return f"{load}; meanwhile the host gave {share:.0%} of the cores' time to others"
-
-
-def _processor_ticks() -> tuple[int, int]:
-    """(stolen by the host, all) since the machine started; zeros where that is not known."""
-    if not Path("/proc/stat").exists():
-        return 0, 0
-    ticks = [int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return ticks[7], sum(ticks)
+        return f"{load}; meanwhile the host gave {taken:.0%} of the cores' time to others"
 
 
 def put_section(path: Path, name: str, text: str) -> None:

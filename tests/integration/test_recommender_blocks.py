@@ -11,7 +11,9 @@ from recommender.domain.identities import Identity
 from recommender.domain.signal_kinds import load_signal_kinds
 from recommender.service.buyer_view import BuyerReader, BuyerView
 from recommender.store import signals as signal_store
+from recommender.store.driver import ask_all
 from recommender_rig import Rig, RigMaker
+from servicekit.database import create_engine, reading
 
 
 def event(number: int, **fields: Any) -> dict[str, Any]:
@@ -98,9 +100,29 @@ def test_a_block_of_buyers_is_read_as_each_of_them_is(recommender: Rig) -> None:
         (None, None),
     ]
     with recommender.engine.connect() as connection:
-        block = [plain(view) for view in reader.read_many(connection, asked)]
+        answers = ask_all(connection, reader.questions(asked))
+        block = [plain(view) for view in reader.views(connection, asked, answers)]
         each = [plain(reader.read(connection, *one)) for one in asked]
     assert block == each
     assert [view[3] is not None for view in block[:4]] == [True, True, True, False]
     assert len(block[0][3][1]) == 2
     assert [outcome.kind for outcome in block[2][3][2]] == ["opportunity_opened"]
+
+
+def test_what_is_asked_of_buyers_is_planned_once_for_a_connection(
+    recommender: Rig, recommender_database: str
+) -> None:
+    """Planning costs several times what answering does, so each request would pay for it in vain."""
+    reader = BuyerReader(recommender.parts["folder"], load_signal_kinds())
+    engine = create_engine(recommender_database, pool_size=1, application_name="tests")
+    for number in range(10):
+        with reading(engine) as connection:
+            ask_all(connection, reader.questions([(Identity("user", f"u-{number}"), None)]))
+    with reading(engine) as connection:
+        plans = connection.exec_driver_sql(
+            "SELECT generic_plans, custom_plans FROM pg_prepared_statements "
+            "WHERE position('recommender.' in statement) > 0"
+        ).all()
+    engine.dispose()
+    assert len(plans) == 5, "prepared, and not forgotten between two requests"
+    assert all(generic > 0 and custom == 0 for generic, custom in plans)

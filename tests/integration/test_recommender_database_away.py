@@ -129,6 +129,7 @@ def test_a_start_without_the_database_refuses_rather_than_answering_blank(
     answer = started.client.post("/v1/recommendations", json={"user_id": "u"})
     assert code(answer) == (503, "catalogue_not_loaded")
     assert answer.headers["Retry-After"].isdigit()
+    assert code(started.client.get("/v1/search?q=Title")) == (503, "catalogue_not_loaded")
     proxy.open()
     assert {item["id"] for item in started.recommend(user_id="u")["items"]} == {"a1", "a2"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from k8s.manifest_queries import SETTINGS, environment_of, of_kind, pod_of, workloads
 from k8s.rendered_manifests import K8S, Manifest, containers, manifests_of
@@ -91,6 +92,15 @@ def test_snapshots_are_written_where_a_volume_is(manifests: list[Manifest]) -> N
     mounts = {m["mountPath"]: m["name"] for m in containers([deployment])[0]["volumeMounts"]}
     (volume,) = [v for v in pod_of(deployment)["volumes"] if v["name"] == mounts[folder]]
     assert len({*volume} - {"name"}) == 1, "one kind of volume"
+
+
+def test_a_gateways_keys_are_kept_in_memory(manifests: list[Manifest]) -> None:
+    """They may come with the project's secret, which must reach no disk of a node."""
+    file = Path(environment_of(manifests, "gateway")["FOREWORD_KEPT_KEYS_FILE"])
+    (deployment,) = [d for d in of_kind(manifests, "Deployment") if d["metadata"]["name"] == "gateway"]
+    mounts = {m["mountPath"]: m["name"] for m in containers([deployment])[0]["volumeMounts"]}
+    (volume,) = [v for v in pod_of(deployment)["volumes"] if v["name"] == mounts[str(file.parent)]]
+    assert volume["emptyDir"]["medium"] == "Memory"
 
 
 def test_threads_are_set_from_the_cpu_that_is_asked_for() -> None:

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from foreword_client import Client
 from foreword_dev.drill import settings_in
+from foreword_dev.host_share import HostShare
 from foreword_dev.soak_load import Sender, Tally, at_rate, closed, request_of
 from foreword_dev.stack import Stack, running
 from foreword_dev.stopping import heed_stops
@@ -36,6 +37,7 @@ _ASSETS, _BUYERS = 300, 200
 # An answer for a known buyer costs half as much again as one for a stranger. All are known before the peak
 # is looked for, or the work itself would change from minute to minute.
 _HISTORY = 20
+_SENT_AT_ONCE = 200
 _BEGIN, _END = "<!-- soak: written by make soak -->", "<!-- end of soak -->"
 
 
@@ -77,20 +79,6 @@ class Soaked:
         """MiB between the end of the first fifth and the end: what a start needs is not growth."""
         rows = self.memory
         return rows[-1][column] - rows[len(rows) // 5][column] if rows else 0.0
-
-
-class Left:
-    """What share of the cores' time the host has left us since this was made."""
-
-    def __init__(self) -> None:
-        self._before = psutil.cpu_times()
-
-    def share(self) -> float:
-        now = psutil.cpu_times()
-        passed = sum(now) - sum(self._before)
-        # Only Linux in a virtual machine counts it.
-        taken = getattr(now, "steal", 0.0) - getattr(self._before, "steal", 0.0)
-        return 1.0 - taken / passed if passed > 0 else 1.0
 
 
 class _Requests:
@@ -138,10 +126,10 @@ def soak(
     beside.append(threading.Thread(target=_watch, args=(stack, soaked, stopping, tell)))
     for thread in beside:
         thread.start()
-    left = Left()
+    left = HostShare()
     try:
         asyncio.run(_overload(port, keys, soaked, rng))
-        soaked.left = left.share()
+        soaked.left = 1.0 - (left.taken() or 0.0)
     finally:
         stopping.set()
     ended = time.monotonic()
@@ -156,10 +144,10 @@ async def _peak(port: int, keys: dict[str, str], rng: random.Random) -> tuple[fl
     sender = Sender(port)
     found = []
     for callers in (_PEAK_CALLERS // 3, _PEAK_CALLERS):
-        tallies, left = Soaked(_PEAK_SECONDS), Left()
+        tallies, left = Soaked(_PEAK_SECONDS), HostShare()
         make = _Requests(keys, tallies).loud
         await closed(sender, make, callers, time.monotonic() + _PEAK_SECONDS, rng)
-        found.append((tallies.goodput, left.share()))
+        found.append((tallies.goodput, 1.0 - (left.taken() or 0.0)))
     await sender.close()
     return max(found)
 
@@ -261,17 +249,16 @@ def fill(stack: Stack) -> str:
             for n in range(_ASSETS)
         ]
     )
-    _give_history(stack)
+    history = _history()
+    for start in range(0, len(history), _SENT_AT_ONCE):
+        client.send_events(history[start : start + _SENT_AT_ONCE])
     return _second_key(stack)
 
 
-def _give_history(stack: Stack) -> None:
-    """What each buyer did before, folded as in a firm of long standing."""
+def _history() -> list[bytes]:
     rng = random.Random(_HISTORY)
-    pool = urllib3.PoolManager(retries=False, timeout=60.0)
-    headers = {"Authorization": f"Bearer {stack.keys['secret']}", "Content-Type": "application/json"}
-    for buyer in range(_BUYERS):
-        batch = [
+    return [
+        orjson.dumps(
             {
                 "type": "track",
                 "userId": f"soak-{buyer}",
@@ -279,13 +266,10 @@ def _give_history(stack: Stack) -> None:
                 "properties": {"asset_id": f"soak-{rng.randrange(_ASSETS)}"},
                 "messageId": f"soak-history-{buyer}-{number}",
             }
-            for number in range(_HISTORY)
-        ]
-        answer = pool.request(
-            "POST", f"{stack.url}/v1/batch", body=orjson.dumps({"batch": batch}), headers=headers
         )
-        if answer.status != 200:
-            raise SystemExit(f"signals were refused: {answer.data!r}")
+        for buyer in range(_BUYERS)
+        for number in range(_HISTORY)
+    ]
 
 
 def _second_key(stack: Stack) -> str:

@@ -171,9 +171,7 @@ def _chunks(
         finally:
             _hang_up(upstream)
             inbox.join(timeout_seconds)
-            response.close()
-            # The next request of this client begins where this body ends, so it must have been read.
-            sender.join(timeout_seconds)
+            _read_on(response, sender, timeout_seconds)
     if inbox.failed or sender.is_alive():
         raise UpstreamUnavailable(_GONE)
 
@@ -185,15 +183,20 @@ def _handed_on(
     sender: _Sender,
     timeout_seconds: float,
 ) -> Iterator[bytes]:
-    """First what the client waits for, then the rest of what it sends, read for the same reason as above."""
+    """The refusal at once, since the client may wait for it before it sends on."""
     try:
         yield refusal
     finally:
         _hang_up(upstream)
-        response.close()
-        sender.join(timeout_seconds)
+        _read_on(response, sender, timeout_seconds)
     if sender.is_alive():
         raise UpstreamUnavailable(_GONE)
+
+
+def _read_on(response: http.client.HTTPResponse, sender: _Sender, timeout_seconds: float) -> None:
+    """The next request of this client begins where this body ends, so it must have been read."""
+    response.close()
+    sender.join(timeout_seconds)
 
 
 class _Inbox(threading.Thread):

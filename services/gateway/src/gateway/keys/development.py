@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import orjson
 
 from gateway.keys.database import DatabaseKeySource
 from gateway.keys.model import SCOPES, ApiKey, KeyKind, digest_of, make_key
+from gateway.keys.private_file import write_private
 from servicekit.database import create_engine
 
 
@@ -33,7 +33,7 @@ def ensure_development_keys(url: str, path: Path) -> dict[str, str]:
             now = datetime.now(UTC)
             fresh[kind.value], key = make_key(kind, name=f"development {kind.value}", scopes=scopes, now=now)
             store.add(key)
-        _write(path, fresh)
+        write_private(path, orjson.dumps(fresh, option=orjson.OPT_INDENT_2) + b"\n")
         return fresh
     finally:
         engine.dispose()
@@ -54,14 +54,3 @@ def _read(path: Path) -> dict[str, str] | None:
     if isinstance(value, dict) and all(isinstance(value.get(kind.value), str) for kind in KeyKind):
         return {kind.value: value[kind.value] for kind in KeyKind}
     return None
-
-
-def _write(path: Path, keys: dict[str, str]) -> None:
-    """Made under another name with its final mode, then moved: never half written, never readable to all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(orjson.dumps(keys, option=orjson.OPT_INDENT_2) + b"\n")
-    partial.replace(path)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from gateway.keys.model import ApiKey
+from gateway.keys.private_file import write_private
 from gateway.keys.ring import KeySnapshot
 from servicekit import logs
 
@@ -24,7 +23,7 @@ class _Document(BaseModel):
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    read_at: datetime
+    read_at: AwareDatetime
     keys: tuple[ApiKey, ...]
     project_secret: bytes | None
 
@@ -58,7 +57,7 @@ class KeptKeys:
         secret = None if self._given_secret is not None else snapshot.project_secret
         document = _Document(read_at=now, keys=snapshot.keys, project_secret=secret)
         try:
-            self._write(document.model_dump_json().encode())
+            write_private(self._path, document.model_dump_json().encode())
         except OSError as error:
             if not self._failing:
                 self._log.warning("keys_not_kept", file=str(self._path), error=type(error).__name__)
@@ -66,28 +65,16 @@ class KeptKeys:
             return
         self._written, self._written_at, self._failing = snapshot, now, False
 
-    def _write(self, content: bytes) -> None:
-        """Beside the old file and renamed, so that a gateway that starts finds one or the other."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                out.write(content)
-            os.replace(name, self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
     def last(self) -> KeySnapshot | None:
         """What was kept last; None where there is nothing, nothing readable, or nothing young enough."""
         try:
             found = _Document.model_validate_json(self._path.read_bytes())
-            age = self._clock() - found.read_at
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError, TypeError) as error:
+        except (OSError, ValidationError) as error:
             self._log.warning("kept_keys_unusable", file=str(self._path), error=type(error).__name__)
             return None
+        age = self._clock() - found.read_at
         secret = found.project_secret if self._given_secret is None else self._given_secret
         if secret is None or not timedelta(0) <= age <= _LONGEST:
             return None

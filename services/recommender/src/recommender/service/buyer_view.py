@@ -16,7 +16,7 @@ from recommender.service.folding import Folder
 from recommender.store import buyers as store
 from recommender.store.buyer_blocks import BuyerBlock, block_of, block_questions, read_block
 from recommender.store.buyers import AccountRow, IdentityRow
-from recommender.store.driver import Question, Rows, ask_all
+from recommender.store.driver import Question, Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,16 +110,6 @@ class BuyerReader:
         account = None if account_row is None else self._account(connection, account_row, me, as_of)
         return BuyerView(row.buyer_id, state, identities, account)
 
-    def read_many(
-        self, connection: sa.Connection, asked: Sequence[tuple[Identity | None, str | None]]
-    ) -> list[BuyerView]:
-        """What `read` gives for each (identity, account's name), in one trip to the database.
-
-        Buyers whose log has grown since they were folded are folded from it, each in a trip of its own.
-        """
-        questions = self.questions(asked)
-        return self.views(connection, asked, ask_all(connection, questions) if questions else ())
-
     def questions(self, asked: Sequence[tuple[Identity | None, str | None]]) -> list[Question]:
         """What `views` needs to be told, to travel with what else is asked."""
         wanted = list(dict.fromkeys(identity for identity, _ in asked if identity is not None))
@@ -132,7 +122,10 @@ class BuyerReader:
         asked: Sequence[tuple[Identity | None, str | None]],
         answers: Sequence[Rows],
     ) -> list[BuyerView]:
-        """The views of `asked` from the `answers` to its `questions`, in the picture of `connection`."""
+        """What `read` gives for each (identity, account's name) asked for, from the `answers` to `questions`.
+
+        Buyers whose log has grown since they were folded are folded from it, each in a trip of its own.
+        """
         block = block_of(answers)
         rows = [None if identity is None else block.buyers.get(identity) for identity, _ in asked]
         states = {row.buyer_id: self._folder.state_of(connection, row) for row in block.buyers.values()}

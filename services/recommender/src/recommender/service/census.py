@@ -57,7 +57,7 @@ class Census:
         every_seconds: float,
     ) -> None:
         self._engine = engine
-        self._reading = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._in_one_picture = engine.execution_options(isolation_level="REPEATABLE READ")
         self._recent = recent
         self._estimator = estimator
         self._coverage = coverage
@@ -72,7 +72,7 @@ class Census:
                 # Another may have counted since we looked.
                 if mine and self._is_due():
                     self._count()
-        with reading(self._reading) as connection:
+        with reading(self._in_one_picture) as connection:
             found, moves = store.last_count(connection), store.moves(connection)
             age, pending = webhook_outbox_age(connection)
         self._meters.webhook_age.set(age)
@@ -81,7 +81,7 @@ class Census:
             self._show(found, moves)
 
     def _is_due(self) -> bool:
-        with reading(self._reading) as connection:
+        with reading(self._in_one_picture) as connection:
             found = store.last_count(connection)
         now = self._clock()
         # A count of the future was made by a replica whose clock was wrong.
@@ -91,7 +91,7 @@ class Census:
         started = time.monotonic()
         moment = self._clock()
         now = moment.timestamp()
-        with reading(self._reading) as connection:
+        with reading(self._in_one_picture) as connection:
             views = list(self._recent.views(connection, MOST_BUYERS))
         accounts = {view.account.row.account_id: view.account for view in views if view.account is not None}
         buyer_stages, account_stages = shown_stages(self._estimator, views, accounts, now)

@@ -35,7 +35,6 @@ from recommender.store.assets import HEADS, heads_of
 from recommender.store.driver import ask_all
 from servicekit import logs
 from servicekit.database import reading
-from servicekit.errors import Unavailable
 
 
 class RecommendationService:
@@ -191,16 +190,10 @@ class RecommendationService:
                 views = iter(self._reader.views(connection, present, answers))
                 return snapshot, [self._view(connection, one, views) for one in requests], False
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            if not self._replica.loaded:
-                # An answer would be blank; whoever asked has something in memory, or another replica.
-                raise Unavailable(
-                    "The catalogue is not loaded yet, and the database does not answer.",
-                    code="catalogue_not_loaded",
-                ) from error
             # Never blank: the catalogue and what was learnt are in memory, only the buyer is unknown.
             self._metrics.read_failures.inc()
             self._log.warning("database_away", error=type(error).__name__)
-            return self._replica.snapshot, [self._reader.stranger() for _ in requests], True
+            return self._replica.remembered(), [self._reader.stranger() for _ in requests], True
 
     def _view(
         self, connection: sa.Connection, request: RecommendationRequest, present: Iterator[BuyerView]

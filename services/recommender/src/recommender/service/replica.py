@@ -36,7 +36,7 @@ from recommender.store.assets import read_head
 from recommender.store.embeddings import changes_since, newest_edit_age
 from servicekit import logs
 from servicekit.database import reading
-from servicekit.errors import UpstreamUnavailable
+from servicekit.errors import Unavailable, UpstreamUnavailable
 
 LoadPrototypes = Callable[[str], NDArray[np.float32] | None]
 
@@ -101,6 +101,19 @@ class CatalogueReplica:
             none = CatalogueBuilder(DEFAULT_DIMENSION, None)
             nothing = CatalogueIndex.empty(DEFAULT_DIMENSION)
             return Snapshot(none.publish(-1), nothing, none.words, False, none.pages)
+        return self._snapshot
+
+    def remembered(self) -> Snapshot:
+        """The newest picture, for an answer while the database is away.
+
+        Before the first load it raises Unavailable: the answer would be blank, and whoever asked has something
+        in memory, or another replica.
+        """
+        if self._snapshot is None:
+            raise Unavailable(
+                "The catalogue is not loaded yet, and the database does not answer.",
+                code="catalogue_not_loaded",
+            )
         return self._snapshot
 
     def ensure(self, connection: sa.Connection, revision: int, live_model: str | None) -> Snapshot:

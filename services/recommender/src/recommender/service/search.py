@@ -76,7 +76,7 @@ class SearchService:
                 return self._replica.ensure(connection, *read_head(connection)), False
         except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
             self._log.warning("database_away", error=type(error).__name__)
-            return self._replica.snapshot, True
+            return self._replica.remembered(), True
 
 
 def _fuse(fused: dict[int, float], rows: list[int], weight: float) -> None:
