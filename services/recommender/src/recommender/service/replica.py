@@ -106,8 +106,8 @@ class CatalogueReplica:
     def remembered(self) -> Snapshot:
         """The newest picture, for an answer while the database is away.
 
-        Before the first load it raises Unavailable: the answer would be blank, and whoever asked has something
-        in memory, or another replica.
+        Before the first load it raises Unavailable: the answer would be blank, and whoever asked has
+        something in memory, or another replica.
         """
         if self._snapshot is None:
             raise Unavailable(
